@@ -1,0 +1,46 @@
+# `make demo` and `make test` do all their set-up themselves; see `make help`.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# tests share the machine's cores; hypothesis and the real servers are what takes the time
+JOBS ?= auto
+
+.PHONY: help demo test check bench format clean
+.DEFAULT_GOAL := help
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.runtime: pyproject.toml
+	@deploy/setup/venv.sh "$(PYTHON)" "$(VENV)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[uvloop]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[redis,kubernetes]' --group test --group check
+	@touch $@
+
+demo: $(VENV)/.runtime ## a token in, a proxy out, on loopback (KEEP=1 leaves it running)
+	@KEEP="$(KEEP)" PATH="$(CURDIR)/$(BIN):$$PATH" deploy/demo/demo.sh
+
+test: $(VENV)/.dev ## every test, with the real grid software
+	@deploy/setup/packages.sh
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+check: $(VENV)/.dev ## lint, format, types, import arrows
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## ratios against bare baselines, measured in one run
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+format: $(VENV)/.dev ## mend what ruff can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## remove the virtual environment and caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

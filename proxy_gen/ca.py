@@ -1,0 +1,175 @@
+"""The online certificate authority: end-entity certificates (EECs), serial numbers, CRLs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from proxy_gen.errors import IssuanceError
+from proxy_gen.keys import KeyKind, PrivateKey, PublicKey, generate_key, public_der, require_strong, signature_hash
+from proxy_gen.name_rules import require_mintable
+from proxy_gen.names import DistinguishedName
+
+# notBefore lies this far back, for consumers whose clock is behind ours.
+BACKDATE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class CertificateAuthority:
+    """A CA certificate with its private key."""
+
+    certificate: x509.Certificate
+    key: PrivateKey
+
+    def __post_init__(self) -> None:
+        if public_der(self.key.public_key()) != public_der(require_strong(self.certificate.public_key())):
+            raise IssuanceError("ca_key_mismatch", "the CA's key is not the key of its certificate")
+        try:
+            constraints = self.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        except (x509.ExtensionNotFound, ValueError):
+            raise IssuanceError("not_a_ca", "the CA's certificate is not a CA certificate") from None
+        if not constraints.ca:
+            raise IssuanceError("not_a_ca", "the CA's certificate is not a CA certificate")
+
+    @classmethod
+    def create(
+        cls, subject: DistinguishedName, kind: KeyKind, *, now: datetime, lifetime: timedelta
+    ) -> CertificateAuthority:
+        """Make a self-signed CA. Raises :class:`proxy_gen.errors.NameRefusedError` for a name not to be minted."""
+        require_mintable(subject)
+        key = generate_key(kind)
+        key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject.name)
+            .issuer_name(subject.name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(whole_seconds(now) - BACKDATE)
+            .not_valid_after(whole_seconds(now) + lifetime)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+            .add_extension(key_id, critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False)
+        )
+        return cls(builder.sign(key, signature_hash(key)), key)
+
+    @cached_property
+    def subject(self) -> DistinguishedName:
+        """The CA's own name."""
+        return DistinguishedName(self.certificate.subject)
+
+    @cached_property
+    def _authority_key_identifier(self) -> x509.AuthorityKeyIdentifier:
+        return authority_key_identifier(self.certificate)
+
+    def issue_eec(
+        self, subject: DistinguishedName, public_key: PublicKey, *, now: datetime, lifetime: timedelta
+    ) -> x509.Certificate:
+        """Sign an end-entity certificate for ``subject``, not past the CA's own end.
+
+        Raises :class:`proxy_gen.errors.NameRefusedError`, :class:`proxy_gen.errors.KeyRefusedError`, and
+        :class:`IssuanceError` (``issuer_expired``, ``subject_is_ca``, ``key_is_ca``).
+        """
+        require_mintable(subject)
+        require_strong(public_key)
+        if subject.canonical == self.subject.canonical:
+            raise IssuanceError("subject_is_ca", "the CA's own name cannot be an end entity's")
+        if public_der(public_key) == public_der(self.key.public_key()):
+            raise IssuanceError("key_is_ca", "the CA's own key cannot be an end entity's")
+        not_before, not_after = validity_within(self.certificate, now=now, lifetime=lifetime)
+        is_rsa = isinstance(public_key, rsa.RSAPublicKey)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject.name)
+            .issuer_name(self.certificate.subject)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(not_before)
+            .not_valid_after(not_after)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(key_usage(digital_signature=True, key_encipherment=is_rsa), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+            .add_extension(self._authority_key_identifier, critical=False)
+        )
+        return builder.sign(self.key, signature_hash(self.key))
+
+    def crl(
+        self, revoked: Iterable[tuple[int, datetime]], *, number: int, now: datetime, lifetime: timedelta
+    ) -> x509.CertificateRevocationList:
+        """Sign a CRL (RFC 5280 section 5) over (serial, time of revocation) pairs.
+
+        ``number`` must grow from one CRL to the next; ``lifetime`` is how long consumers may rely on this one.
+        """
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject)
+            .last_update(whole_seconds(now) - BACKDATE)
+            .next_update(whole_seconds(now) + lifetime)
+            .add_extension(self._authority_key_identifier, critical=False)
+            .add_extension(x509.CRLNumber(number), critical=False)
+        )
+        for serial, when in revoked:
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(whole_seconds(when)).build()
+            builder = builder.add_revoked_certificate(entry)
+        return builder.sign(self.key, signature_hash(self.key))
+
+    def certificate_pem(self) -> bytes:
+        """Return the CA certificate in PEM."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def whole_seconds(moment: datetime) -> datetime:
+    """Drop what X.509 times cannot hold."""
+    return moment.replace(microsecond=0)
+
+
+def validity_within(issuer: x509.Certificate, *, now: datetime, lifetime: timedelta) -> tuple[datetime, datetime]:
+    """Return (notBefore, notAfter) for a certificate under ``issuer``: inside the issuer's own.
+
+    No consumer enforces the nesting, so the issuer must. Raises :class:`IssuanceError` with code ``issuer_expired``.
+    """
+    now = whole_seconds(now)
+    not_before = max(now - BACKDATE, issuer.not_valid_before_utc)
+    not_after = min(now + lifetime, issuer.not_valid_after_utc)
+    if not_after <= now:
+        raise IssuanceError("issuer_expired", "the issuing certificate has expired or nothing of its life is left")
+    return not_before, not_after
+
+
+def authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """Return the extension that names the issuer's key: every certificate of ours has it (`-x509_strict` asks)."""
+    try:
+        key_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(require_strong(issuer.public_key()))
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id)
+
+
+def key_usage(
+    *,
+    digital_signature: bool = False,
+    key_encipherment: bool = False,
+    key_cert_sign: bool = False,
+    crl_sign: bool = False,
+) -> x509.KeyUsage:
+    """Return a KeyUsage extension with only the named bits."""
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        content_commitment=False,
+        key_encipherment=key_encipherment,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        encipher_only=False,
+        decipher_only=False,
+    )

@@ -1,0 +1,198 @@
+"""What each certificate of a path must be, by its place: CA, end entity or proxy.
+
+Each rule raises :class:`proxy_gen.errors.VerificationError` with its own code. The rules of OpenSSL's ``-x509_strict``
+(check_extensions in crypto/x509/x509_vfy.c) are among them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
+
+from proxy_gen.errors import KeyRefusedError, VerificationError
+from proxy_gen.keys import public_der, require_strong
+from proxy_gen.names import DistinguishedName
+from proxy_gen.pci import GT3_PROXY_CERT_INFO, PROXY_CERT_INFO, ProxyCertInfo
+
+_STRONG_HASHES = (hashes.SHA224, hashes.SHA256, hashes.SHA384, hashes.SHA512)
+_HASHLESS_SIGNATURES = frozenset({SignatureAlgorithmOID.ED25519})
+# What we evaluate, or know to have no bearing on a path. Anything else that is critical is refused.
+_UNDERSTOOD_CRITICAL = frozenset(
+    {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+        ExtensionOID.CERTIFICATE_POLICIES,
+        PROXY_CERT_INFO,
+    }
+)
+# OpenSSL evaluates these whether critical or not; we do not, so a chain that has them is not ours to accept.
+_NOT_EVALUATED = frozenset(
+    {
+        ExtensionOID.NAME_CONSTRAINTS,
+        x509.ObjectIdentifier("1.3.6.1.5.5.7.1.7"),  # RFC 3779 address blocks
+        x509.ObjectIdentifier("1.3.6.1.5.5.7.1.8"),  # RFC 3779 autonomous systems
+        GT3_PROXY_CERT_INFO,
+    }
+)
+_Value = TypeVar("_Value", bound=x509.ExtensionType)
+
+
+def require_sound(certificate: x509.Certificate, depth: int) -> None:
+    """What holds for every certificate: version 3, readable extensions, a strong key and signature, names."""
+    if certificate.version is not x509.Version.v3:
+        raise VerificationError("version", depth, "the certificate is not of version 3")
+    for extension in _extensions(certificate, depth):
+        if extension.oid in _NOT_EVALUATED:
+            raise VerificationError(
+                "extension_unsupported", depth, f"the extension {extension.oid.dotted_string} is not supported"
+            )
+        if extension.critical and extension.oid not in _UNDERSTOOD_CRITICAL:
+            raise VerificationError(
+                "extension_critical", depth, f"unknown critical extension {extension.oid.dotted_string}"
+            )
+    if certificate.serial_number <= 0:
+        raise VerificationError("serial", depth, "the serial number is not positive")
+    if not certificate.issuer.rdns or not certificate.subject.rdns:
+        raise VerificationError("name_empty", depth, "subject or issuer is empty")
+    _require_strong_key(certificate, depth)
+    _require_strong_signature(certificate, depth)
+
+
+def require_time(certificate: x509.Certificate, depth: int, now: datetime) -> None:
+    """RFC 5280 section 6.1.3 (a)(2), with the last second excluded."""
+    if certificate.not_valid_before_utc > now:
+        raise VerificationError(
+            "not_yet_valid", depth, f"valid only from {certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}"
+        )
+    if certificate.not_valid_after_utc <= now:
+        raise VerificationError("expired", depth, f"expired at {certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def require_key_identifier(certificate: x509.Certificate, issuer: x509.Certificate, depth: int) -> None:
+    """The authority key identifier is there, and is the issuer's (``-x509_strict``; RFC 5280 section 4.2.1.1)."""
+    found = _find(certificate, x509.AuthorityKeyIdentifier)
+    if found is None or found.value.key_identifier is None:
+        if certificate.issuer == certificate.subject:
+            return  # a self-signed certificate needs none
+        raise VerificationError("authority_key_id_missing", depth, "the authority key identifier is missing")
+    if found.critical:
+        raise VerificationError("authority_key_id_critical", depth, "the authority key identifier is critical")
+    subject_key = _find(issuer, x509.SubjectKeyIdentifier)
+    differs = subject_key is not None and subject_key.value.digest != found.value.key_identifier
+    serial = found.value.authority_cert_serial_number
+    if differs or (serial is not None and serial != issuer.serial_number):
+        raise VerificationError("authority_key_id_mismatch", depth, "the authority key identifier is another's")
+
+
+def require_authority(certificate: x509.Certificate, depth: int, *, authorities_below: int) -> None:
+    """A CA: basicConstraints, keyCertSign, and a path length that bears the CAs below it (proxies do not count)."""
+    constraints = _find(certificate, x509.BasicConstraints)
+    if constraints is None or not constraints.value.ca:
+        raise VerificationError("not_a_ca", depth, "the issuer is not a CA")
+    if not constraints.critical:
+        raise VerificationError("basic_constraints_not_critical", depth, "a CA's basicConstraints must be critical")
+    usage = _find(certificate, x509.KeyUsage)
+    if usage is None or not usage.value.key_cert_sign:
+        raise VerificationError("ca_key_usage", depth, "the CA's key usage lacks keyCertSign")
+    if _find(certificate, x509.SubjectKeyIdentifier) is None:
+        raise VerificationError("subject_key_id_missing", depth, "the CA lacks a subject key identifier")
+    allowed = constraints.value.path_length
+    if allowed is not None and authorities_below > allowed:
+        raise VerificationError("ca_path_length", depth, f"the CA's path length allows {allowed} CAs below it")
+
+
+def require_end_entity(certificate: x509.Certificate, depth: int) -> None:
+    """An end entity is no CA, and may sign proxies by digitalSignature (RFC 3820 section 3.1)."""
+    _require_no_authority(certificate, depth)
+    usage = _find(certificate, x509.KeyUsage)
+    if usage is not None and not usage.value.digital_signature:
+        raise VerificationError("key_usage", depth, "the end-entity certificate lacks digitalSignature")
+    if certificate.subject == certificate.issuer:
+        raise VerificationError("self_signed", depth, "the end-entity certificate is its own issuer")
+
+
+def require_proxy(certificate: x509.Certificate, issuer: x509.Certificate, info: ProxyCertInfo, depth: int) -> None:
+    """RFC 3820 section 3: the extension critical, a known policy, the subject rule, and no name or right beside it."""
+    extension = certificate.extensions.get_extension_for_oid(PROXY_CERT_INFO)
+    if not extension.critical:
+        raise VerificationError("proxy_info_not_critical", depth, "ProxyCertInfo is not critical")
+    if info.kind is None or info.proxy_policy.policy is not None:
+        raise VerificationError("proxy_policy", depth, "the proxy's policy is neither full, limited nor independent")
+    if info.path_length is not None and info.path_length < 0:
+        raise VerificationError("proxy_path_length", depth, "the proxy's path length is negative")
+    _require_no_authority(certificate, depth)
+    for forbidden in (x509.SubjectAlternativeName, x509.IssuerAlternativeName):
+        if _find(certificate, forbidden) is not None:
+            raise VerificationError("alternative_name", depth, "a proxy must not have an alternative name")
+    usage = _find(certificate, x509.KeyUsage)
+    if usage is not None and not usage.value.digital_signature:
+        raise VerificationError("key_usage", depth, "the proxy lacks digitalSignature")
+    _require_child_name(certificate, issuer, depth)
+    if public_der(require_strong(certificate.public_key())) == public_der(require_strong(issuer.public_key())):
+        raise VerificationError("key_reused", depth, "the proxy has its issuer's key")
+
+
+def _require_child_name(certificate: x509.Certificate, issuer: x509.Certificate, depth: int) -> None:
+    rdns = certificate.subject.rdns
+    last = list(rdns[-1])
+    common_name = last[0].value if len(last) == 1 and last[0].oid == NameOID.COMMON_NAME else None
+    if (
+        not isinstance(common_name, str)
+        or not common_name
+        or x509.Name(rdns[:-1]).public_bytes() != issuer.subject.public_bytes()
+    ):
+        raise VerificationError(
+            "proxy_subject",
+            depth,
+            f"the proxy's subject is not its issuer's and one CN more: {DistinguishedName(certificate.subject).slash}",
+        )
+
+
+def _require_no_authority(certificate: x509.Certificate, depth: int) -> None:
+    constraints = _find(certificate, x509.BasicConstraints)
+    if constraints is not None and (constraints.value.ca or constraints.value.path_length is not None):
+        raise VerificationError("is_a_ca", depth, "a CA certificate stands where an end entity or proxy must")
+    usage = _find(certificate, x509.KeyUsage)
+    if usage is not None and usage.value.key_cert_sign:
+        raise VerificationError("key_usage", depth, "keyCertSign is for CAs only")
+
+
+def _require_strong_key(certificate: x509.Certificate, depth: int) -> None:
+    try:
+        require_strong(certificate.public_key())
+    except KeyRefusedError as error:
+        raise VerificationError(error.code, depth, str(error)) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise VerificationError("key_type", depth, "the certificate's key is not readable") from None
+
+
+def _require_strong_signature(certificate: x509.Certificate, depth: int) -> None:
+    if certificate.signature_algorithm_oid in _HASHLESS_SIGNATURES:
+        return
+    try:
+        algorithm = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        algorithm = None
+    if not isinstance(algorithm, _STRONG_HASHES):
+        raise VerificationError("signature_weak", depth, "the certificate is signed with a weak or unknown hash")
+
+
+def _extensions(certificate: x509.Certificate, depth: int) -> x509.Extensions:
+    try:
+        return certificate.extensions
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        raise VerificationError("extension_malformed", depth, "the certificate's extensions are malformed") from None
+
+
+def _find(certificate: x509.Certificate, kind: type[_Value]) -> x509.Extension[_Value] | None:
+    try:
+        return certificate.extensions.get_extension_for_class(kind)
+    except x509.ExtensionNotFound:
+        return None

@@ -1,0 +1,95 @@
+"""Credential files: a certificate, its key and the chain below the CA, in one PEM file."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from proxy_gen.errors import CredentialFileError, KeyRefusedError
+from proxy_gen.keys import PrivateKey, load_private_key, private_pem, public_der, require_strong
+
+# A proxy with its chain is some 6 KiB, with attribute certificates of several VOs 20 KiB.
+MAX_FILE_BYTES = 256 * 1024
+# OpenSSL verifies no longer chains by default; nobody delegates so deep.
+MAX_CHAIN = 32
+_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----\r?\n[^-]*-----END \1-----")
+_KEY_LABELS = (b"PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY")
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A chain, leaf first, up to the end-entity certificate (the CA may follow), and the leaf's key if it is here."""
+
+    chain: tuple[x509.Certificate, ...]
+    key: PrivateKey | None = None
+
+    def __post_init__(self) -> None:
+        if not self.chain:
+            raise CredentialFileError("credential_empty", "no certificate is in the credential")
+        if self.key is not None and public_der(self.key.public_key()) != _leaf_public(self.chain[0]):
+            raise CredentialFileError("key_mismatch", "the private key is not the key of the first certificate")
+
+    @property
+    def leaf(self) -> x509.Certificate:
+        """The certificate that the holder acts with."""
+        return self.chain[0]
+
+    def to_pem(self) -> bytes:
+        """Return the file in the order that all consumers read: leaf, its key, then the chain, each once."""
+        blocks = [certificate.public_bytes(serialization.Encoding.PEM) for certificate in self.chain]
+        unique = list(dict.fromkeys(blocks))  # XRootD refuses a certificate that is there twice
+        key = [private_pem(self.key)] if self.key is not None else []
+        return b"".join([unique[0], *key, *unique[1:]])
+
+    @classmethod
+    def parse(cls, pem: bytes) -> Credential:
+        """Parse a credential file: certificates in their order, at most one key, wherever it stands.
+
+        Raises :class:`CredentialFileError`: ``credential_too_large``, ``credential_empty``,
+        ``credential_malformed``, ``key_malformed``, ``key_encrypted``, ``key_weak``, ``key_mismatch``.
+        """
+        if len(pem) > MAX_FILE_BYTES:
+            raise CredentialFileError("credential_too_large", f"the file has more than {MAX_FILE_BYTES} bytes")
+        if b"ENCRYPTED" in pem:  # in the block's label (PKCS#8) or its header (PKCS#1)
+            raise CredentialFileError("key_encrypted", "the private key is encrypted; a proxy's is not")
+        certificates, keys = [], []
+        for block in _BLOCK.finditer(pem):
+            label = block.group(1)
+            if label == b"CERTIFICATE":
+                certificates.append(block.group(0))
+            elif label in _KEY_LABELS:
+                keys.append(block.group(0))
+        if len(certificates) > MAX_CHAIN:
+            raise CredentialFileError("credential_too_large", f"more than {MAX_CHAIN} certificates are in the file")
+        if len(keys) > 1:
+            raise CredentialFileError("credential_malformed", "more than one private key is in the file")
+        if not certificates:
+            raise CredentialFileError("credential_empty", "no PEM certificate is in the file")
+        return cls(tuple(_certificate(block) for block in certificates), _key(keys[0]) if keys else None)
+
+
+def _certificate(pem: bytes) -> x509.Certificate:
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+        certificate.public_key()
+        certificate.extensions  # noqa: B018 - parsed on first use; a malformed one must be found here
+    except Exception:  # noqa: BLE001 - the parser's errors are of many types, and each means the same here
+        raise CredentialFileError("credential_malformed", "a certificate in the file is malformed") from None
+    return certificate
+
+
+def _key(pem: bytes) -> PrivateKey:
+    try:
+        return load_private_key(pem)
+    except KeyRefusedError as error:
+        raise CredentialFileError(error.code, str(error)) from None
+
+
+def _leaf_public(leaf: x509.Certificate) -> bytes:
+    try:
+        return public_der(require_strong(leaf.public_key()))
+    except KeyRefusedError as error:
+        raise CredentialFileError(error.code, str(error)) from None

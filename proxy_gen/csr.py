@@ -1,0 +1,42 @@
+"""Certificate signing requests (RFC 2986): the caller's way to have its own key certified."""
+
+from __future__ import annotations
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
+from proxy_gen.errors import CsrRefusedError
+from proxy_gen.keys import PrivateKey, PublicKey, require_strong, signature_hash
+
+# An RSA-8192 request with a long subject is below 4 KiB of PEM; ours are below 1 KiB.
+MAX_CSR_BYTES = 8192
+
+
+def make_csr(key: PrivateKey) -> bytes:
+    """Return a PEM request that proves possession of ``key``. Its subject is empty: the issuer decides on the name."""
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, signature_hash(key))
+    return request.public_bytes(serialization.Encoding.PEM)
+
+
+def csr_public_key(pem: bytes) -> PublicKey:
+    """Return the public key of a PEM request whose signature holds. Subject and extensions are not looked at.
+
+    Raises :class:`CsrRefusedError` (``csr_invalid``) and :class:`proxy_gen.errors.KeyRefusedError` (``key_weak``,
+    ``key_type``).
+    """
+    if len(pem) > MAX_CSR_BYTES:
+        raise CsrRefusedError("csr_invalid", f"the CSR has more than {MAX_CSR_BYTES} bytes")
+    try:
+        request = x509.load_pem_x509_csr(pem)
+        key = request.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise CsrRefusedError("csr_invalid", "not a PEM certificate signing request") from None
+    strong = require_strong(key)
+    try:
+        holds = request.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        holds = False
+    if not holds:
+        raise CsrRefusedError("csr_invalid", "the CSR's signature does not hold; sign it with the key it names")
+    return strong

@@ -1,0 +1,251 @@
+"""Distinguished names in both textual forms.
+
+The same name has two forms, and mixing them up has broken real sites: the *slash form* of OpenSSL's
+``X509_NAME_oneline`` (``/DC=ch/DC=cern/CN=Jane``, root first), which the grid's map files use, and RFC 4514 in
+OpenSSL's dialect (``CN=Jane,DC=cern,DC=ch``, most specific first). :class:`DistinguishedName` prints both exactly as
+OpenSSL does for any parsed name; it parses only what it prints unambiguously and refuses the rest with a reason.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from functools import cached_property
+
+from cryptography import x509
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
+
+from proxy_gen.attributes import attribute_type, short_name
+from proxy_gen.errors import NameRefusedError
+
+# A name longer than this is no name of a person or a service; consumers keep it in buffers of 1 KiB and less.
+MAX_NAME_LENGTH = 512
+_PRINTABLE_ASCII = range(0x20, 0x7F)
+_RFC2253_SPECIAL = frozenset(',+"\\<>;')
+# what RFC 4514 section 2.4 lets a backslash stand before; `=` is read although OpenSSL does not print it escaped
+_ESCAPABLE = _RFC2253_SPECIAL | frozenset("=# ")
+_HEX = frozenset("0123456789abcdefABCDEF")
+# string types whose content octets are not the UTF-8 of their text; OpenSSL's oneline prints the octets
+_WIDE_ENCODINGS = {_ASN1Type.BMPString: "utf-16-be", _ASN1Type.UniversalString: "utf-32-be"}
+
+
+class DistinguishedName:
+    """An X.501 name, kept as the very value that was parsed, so that it is encoded again byte for byte.
+
+    Two are equal when their DER encodings are; :attr:`canonical` is the form in which OpenSSL compares.
+    """
+
+    def __init__(self, name: x509.Name) -> None:
+        self.name = name
+
+    @classmethod
+    def parse(cls, text: str) -> DistinguishedName:
+        """Parse either textual form; a leading slash tells them apart.
+
+        Raises :class:`NameRefusedError` for what is not a name, and for a name that the two forms cannot both say
+        (multi-valued RDNs, a slash in a value, attribute types without a short name).
+        """
+        if len(text) > MAX_NAME_LENGTH:
+            raise NameRefusedError("name_too_long", f"the name has more than {MAX_NAME_LENGTH} characters")
+        pairs = _parse_slash(text) if text.startswith("/") else _parse_rfc4514(text)
+        return cls.from_pairs(pairs)
+
+    @classmethod
+    def from_pairs(cls, pairs: list[tuple[x509.ObjectIdentifier, str]]) -> DistinguishedName:
+        """Build a name from (attribute type, value) pairs, root first, one per RDN.
+
+        Strings are encoded as RFC 5280 has it: UTF8String, but IA5String for DC and e-mail, PrintableString for C.
+        """
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the lengths that it warns of are refused by name_rules
+                return cls(x509.Name([x509.NameAttribute(oid, value) for oid, value in pairs]))
+        except (ValueError, UnicodeError):
+            # IA5String and PrintableString have alphabets of their own
+            raise NameRefusedError("name_malformed", "a value cannot be encoded in its attribute's type") from None
+
+    @property
+    def pairs(self) -> list[tuple[x509.ObjectIdentifier, str]]:
+        """The (attribute type, value) pairs, root first."""
+        return [(attribute.oid, _text(attribute)) for attribute in self.name]
+
+    @cached_property
+    def der(self) -> bytes:
+        """The DER encoding."""
+        return self.name.public_bytes()
+
+    @cached_property
+    def slash(self) -> str:
+        r"""The slash form, as ``X509_NAME_oneline`` and Globus print it; octets outside printable ASCII as ``\xHH``."""
+        return "".join(
+            f"/{short_name(attribute.oid) or attribute.oid.dotted_string}={_oneline_value(attribute)}"
+            for attribute in self.name
+        )
+
+    @cached_property
+    def rfc4514(self) -> str:
+        r"""The form of ``openssl x509 -nameopt RFC2253``: most specific first, non-ASCII as ``\HH`` octets."""
+        rdns = ("+".join(_rfc2253_attribute(a) for a in reversed(list(rdn))) for rdn in reversed(self.name.rdns))
+        return ",".join(rdns)
+
+    @cached_property
+    def canonical(self) -> str:
+        """A text that is equal for names which OpenSSL takes for the same: case and runs of white space folded."""
+        return "".join(
+            f"/{attribute.oid.dotted_string}={' '.join(_text(attribute).split()).lower()}" for attribute in self.name
+        )
+
+    def child(self, common_name: str) -> DistinguishedName:
+        """Return this name, byte for byte, with one more RDN: a proxy's subject (RFC 3820 section 3.4)."""
+        rdn = x509.RelativeDistinguishedName([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+        return DistinguishedName(x509.Name([*self.name.rdns, rdn]))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DistinguishedName) and self.der == other.der
+
+    def __hash__(self) -> int:
+        return hash(self.der)
+
+    def __str__(self) -> str:
+        return self.slash
+
+    def __repr__(self) -> str:
+        return f"DistinguishedName({self.slash!r})"
+
+
+def _text(attribute: x509.NameAttribute[str | bytes]) -> str:
+    value = attribute.value
+    return value if isinstance(value, str) else value.hex()
+
+
+def _octets(attribute: x509.NameAttribute[str | bytes]) -> bytes:
+    if isinstance(attribute.value, bytes):
+        return attribute.value
+    return attribute.value.encode(_WIDE_ENCODINGS.get(attribute._type, "utf-8"))
+
+
+def _oneline_value(attribute: x509.NameAttribute[str | bytes]) -> str:
+    return "".join(chr(o) if o in _PRINTABLE_ASCII else f"\\x{o:02X}" for o in _octets(attribute))
+
+
+def _rfc2253_attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
+    short = short_name(attribute.oid)
+    if short is None or isinstance(attribute.value, bytes):
+        # the value of a type without a name is its DER in hexadecimal (RFC 4514 section 2.4)
+        wrapped = x509.Name([x509.RelativeDistinguishedName([attribute])]).public_bytes()
+        value_der = _value_der(wrapped)
+        return f"{short or attribute.oid.dotted_string}=#{value_der.hex().upper()}"
+    return f"{short}={_rfc2253_value(attribute.value)}"
+
+
+def _value_der(name_der: bytes) -> bytes:
+    """Return the attribute value's own DER out of a Name with one attribute: SEQUENCE{SET{SEQUENCE{OID, value}}}."""
+    rest = name_der
+    for _ in range(3):
+        rest = _content(rest)
+    oid_length = 2 + rest[1]  # an object identifier of a name attribute is far below 128 octets
+    return rest[oid_length:]
+
+
+def _content(tlv: bytes) -> bytes:
+    header = 2 if tlv[1] < 0x80 else 2 + (tlv[1] & 0x7F)  # noqa: PLR2004 - X.690 section 8.1.3, short and long form
+    return tlv[header:]
+
+
+def _rfc2253_value(value: str) -> str:
+    out = []
+    for position, character in enumerate(value):
+        outer_space = character == " " and position in (0, len(value) - 1)
+        if character in _RFC2253_SPECIAL or outer_space or (character == "#" and position == 0):
+            out.append("\\" + character)
+        elif ord(character) in _PRINTABLE_ASCII:
+            out.append(character)
+        else:
+            out.extend(f"\\{octet:02X}" for octet in character.encode())
+    return "".join(out)
+
+
+def _pair(component: str) -> tuple[x509.ObjectIdentifier, str]:
+    key, equals, value = component.partition("=")
+    if not equals:
+        raise NameRefusedError(
+            "name_malformed", f"'{_shown(component)}' is not of the form TYPE=value; a value cannot hold a slash"
+        )
+    oid = attribute_type(key.strip())
+    if oid is None:
+        raise NameRefusedError("name_attribute_unknown", f"unknown attribute type '{_shown(key)}' in a name")
+    return oid, value
+
+
+def _shown(text: str) -> str:
+    """Return a piece of a bad name as it can stand in a one-line message."""
+    return ascii(text[:40])[1:-1]
+
+
+def _parse_slash(text: str) -> list[tuple[x509.ObjectIdentifier, str]]:
+    if "\\" in text:
+        # `\xHH` is how OpenSSL prints an octet that it cannot show; it does not say whether the backslash was real
+        raise NameRefusedError("name_backslash", "a name in slash form cannot hold a backslash")
+    return [_pair(component) for component in text[1:].split("/")]
+
+
+def _parse_rfc4514(text: str) -> list[tuple[x509.ObjectIdentifier, str]]:
+    if not text:
+        raise NameRefusedError("name_empty", "the name is empty")
+    pairs = []
+    for component in _split_rdns(text):
+        oid, raw = _pair(component.lstrip(" "))
+        pairs.append((oid, _unescape(raw)))
+    return pairs[::-1]
+
+
+def _split_rdns(text: str) -> Iterator[str]:
+    start = position = 0
+    while position < len(text):
+        character = text[position]
+        if character == "\\":
+            position += 1
+        elif character == ",":
+            yield text[start:position]
+            start = position + 1
+        elif character == "+":
+            raise NameRefusedError("name_multivalued", "a name with several values in one RDN is not taken")
+        elif character in '"<>;':
+            raise NameRefusedError("name_malformed", f"an unescaped {character} in a name")
+        position += 1
+    yield text[start:]
+
+
+def _unescape(raw: str) -> str:
+    """Undo RFC 4514 section 2.4: drop white space around the value that no backslash protects, resolve escapes."""
+    raw = raw.lstrip(" ")
+    if raw.startswith("#"):
+        raise NameRefusedError("name_malformed", "a value in hexadecimal DER is not taken")
+    octets = bytearray()
+    end = 0  # up to where the value reaches: behind its last character that is not a bare space
+    position = 0
+    while position < len(raw):
+        if raw[position] == "\\":
+            piece, position = _escape(raw, position + 1)
+            octets += piece
+            end = len(octets)
+            continue
+        octets += raw[position].encode(errors="surrogatepass")
+        if raw[position] != " ":
+            end = len(octets)
+        position += 1
+    try:
+        return octets[:end].decode()
+    except UnicodeDecodeError:
+        raise NameRefusedError("name_malformed", "a value is not UTF-8") from None
+
+
+def _escape(raw: str, position: int) -> tuple[bytes, int]:
+    """Return the octets that the escape at ``position`` (behind its backslash) stands for, and where it ends."""
+    if raw[position : position + 1] in _ESCAPABLE and raw[position : position + 1]:
+        return raw[position].encode(), position + 1
+    pair = raw[position : position + 2]
+    if len(pair) == 2 and _HEX.issuperset(pair):  # noqa: PLR2004 - two hexadecimal digits are one octet
+        return bytes.fromhex(pair), position + 2
+    raise NameRefusedError("name_malformed", "a backslash in a name stands before no character that it can escape")

@@ -1,0 +1,159 @@
+"""Trust directories: the files that consumers look CAs up in (``X509_CERT_DIR``).
+
+For each CA and for both of OpenSSL's subject hashes (the new one, and the one of OpenSSL before 1.0, which old Globus
+still asks for): ``HASH.N`` the certificate, ``HASH.signing_policy`` and ``HASH.namespaces`` what it may sign,
+``HASH.rN`` its CRL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.name import _ASN1Type
+
+from proxy_gen.errors import CredentialFileError
+from proxy_gen.names import DistinguishedName
+
+# the types that OpenSSL folds when it makes a name canonical (ASN1_MASK_CANON); others are hashed as they are
+_FOLDED_TYPES = frozenset(
+    {
+        _ASN1Type.UTF8String,
+        _ASN1Type.BMPString,
+        _ASN1Type.UniversalString,
+        _ASN1Type.PrintableString,
+        _ASN1Type.T61String,
+        _ASN1Type.IA5String,
+        _ASN1Type.VisibleString,
+    }
+)
+_ASCII_SPACE = " \t\n\v\f\r"
+_CERTIFICATE_FILE = re.compile(r"[0-9a-f]{8}\.[0-9]{1,2}\Z")
+
+
+@dataclass(frozen=True)
+class TrustedAuthority:
+    """A CA as consumers are to trust it.
+
+    ``subjects`` are the names that it may sign, in slash form; a trailing ``*`` stands for anything.
+    """
+
+    certificate: x509.Certificate
+    subjects: tuple[str, ...]
+    crl: x509.CertificateRevocationList | None = None
+
+
+@dataclass(frozen=True)
+class TrustAnchors:
+    """The CA certificates that a verifier trusts, by subject."""
+
+    by_subject: Mapping[x509.Name, tuple[x509.Certificate, ...]]
+
+    @classmethod
+    def of(cls, certificates: Iterable[x509.Certificate]) -> TrustAnchors:
+        """Trust these certificates."""
+        by_subject: dict[x509.Name, tuple[x509.Certificate, ...]] = {}
+        for certificate in dict.fromkeys(certificates):
+            by_subject[certificate.subject] = (*by_subject.get(certificate.subject, ()), certificate)
+        return cls(by_subject)
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> TrustAnchors:
+        """Trust the certificates in the ``HASH.N`` files of a trust directory, given as name -> content.
+
+        Raises :class:`CredentialFileError` (``trust_malformed``) naming the file that holds no certificate.
+        """
+        certificates: list[x509.Certificate] = []
+        for name in sorted(filter(_CERTIFICATE_FILE.match, files)):
+            try:
+                certificates += x509.load_pem_x509_certificates(files[name])
+            except ValueError:
+                raise CredentialFileError("trust_malformed", f"{name} holds no PEM certificate") from None
+        return cls.of(certificates)
+
+    def issuers_of(self, certificate: x509.Certificate) -> tuple[x509.Certificate, ...]:
+        """Return the anchors with the name of this certificate's issuer."""
+        return self.by_subject.get(certificate.issuer, ())
+
+
+def is_certificate_file(name: str) -> bool:
+    """Tell whether a file of a trust directory is a CA certificate by its name."""
+    return _CERTIFICATE_FILE.match(name) is not None
+
+
+def trust_directory(authorities: Iterable[TrustedAuthority]) -> dict[str, bytes]:
+    """Return the files of a trust directory, name -> content. CAs of one subject are numbered in their order."""
+    files: dict[str, bytes] = {}
+    for authority in authorities:
+        for digest in {subject_hash(authority.certificate.subject), subject_hash_old(authority.certificate.subject)}:
+            files.update(_files_of(authority, digest, files))
+    return files
+
+
+def subject_hash(name: x509.Name) -> str:
+    """OpenSSL's ``-subject_hash``: of the canonical name (``x509_name_canon`` in crypto/x509/x_name.c)."""
+    # SHA-1 and MD5 are names of files here; nothing rests on their strength
+    return _first_word(hashlib.sha1(_canonical_der(name), usedforsecurity=False).digest())
+
+
+def subject_hash_old(name: x509.Name) -> str:
+    """OpenSSL's ``-subject_hash_old``: of the name's DER."""
+    return _first_word(hashlib.md5(name.public_bytes(), usedforsecurity=False).digest())
+
+
+def _first_word(digest: bytes) -> str:
+    return f"{int.from_bytes(digest[:4], 'little'):08x}"
+
+
+def _canonical_der(name: x509.Name) -> bytes:
+    """Return the RDNs one after the other, without the outer SEQUENCE, strings folded to lower-case UTF8String."""
+    out = bytearray()
+    for rdn in name.rdns:
+        folded = x509.Name([x509.RelativeDistinguishedName([_fold(attribute) for attribute in rdn])]).public_bytes()
+        header = 2 if folded[1] < 0x80 else 2 + (folded[1] & 0x7F)  # noqa: PLR2004 - X.690 section 8.1.3
+        out += folded[header:]
+    return bytes(out)
+
+
+def _fold(attribute: x509.NameAttribute[str | bytes]) -> x509.NameAttribute[str | bytes]:
+    if attribute._type not in _FOLDED_TYPES or not isinstance(attribute.value, str):
+        return attribute
+    text = re.sub(f"[{_ASCII_SPACE}]+", " ", attribute.value.strip(_ASCII_SPACE))
+    lowered = "".join(character.lower() if character.isascii() else character for character in text)
+    return x509.NameAttribute(attribute.oid, lowered, _type=_ASN1Type.UTF8String, _validate=False)
+
+
+def _files_of(authority: TrustedAuthority, digest: str, taken: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    number = next(n for n in range(len(taken) + 1) if f"{digest}.{n}" not in taken)
+    subject = DistinguishedName(authority.certificate.subject).slash
+    yield f"{digest}.{number}", authority.certificate.public_bytes(serialization.Encoding.PEM)
+    yield f"{digest}.signing_policy", _signing_policy(subject, authority.subjects)
+    yield f"{digest}.namespaces", _namespaces(subject, authority.subjects)
+    if authority.crl is not None:
+        yield f"{digest}.r{number}", authority.crl.public_bytes(serialization.Encoding.PEM)
+
+
+def _signing_policy(subject: str, subjects: Iterable[str]) -> bytes:
+    """Globus's EACL (ca-signing-policy): patterns with ``*``, in double quotes within single quotes."""
+    patterns = " ".join(f'"{pattern}"' for pattern in (subject, *subjects))
+    lines = [
+        f"access_id_CA   X509    '{subject}'",
+        "pos_rights     globus  CA:sign",
+        f"cond_subjects  globus  '{patterns}'",
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _namespaces(subject: str, subjects: Iterable[str]) -> bytes:
+    """EUGridPMA's namespaces file: the subjects are regular expressions there."""
+    lines = [f'TO Issuer "{subject}" \\\n  PERMIT Subject "{_as_regex(pattern)}"' for pattern in (subject, *subjects)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _as_regex(pattern: str) -> str:
+    stem = pattern.removesuffix("*")
+    return re.sub(r"([.^$*+?()\[\]{}|\\])", r"\\\1", stem) + (".*" if stem != pattern else "")

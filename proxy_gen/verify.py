@@ -1,0 +1,179 @@
+"""Verification of proxy chains: RFC 3820 section 4 over RFC 5280 section 6, as strict as the strictest consumer.
+
+What is accepted here, ``openssl verify -allow_proxy_certs -x509_strict`` accepts; the reverse does not hold.
+A chain is a list, leaf first: proxies, the end-entity certificate (EEC), then optionally the CAs above it. The issuing
+CA must itself be trusted: Globus and XRootD refuse a CA that is known from the file only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+from proxy_gen.certificate_rules import (
+    require_authority,
+    require_end_entity,
+    require_key_identifier,
+    require_proxy,
+    require_sound,
+    require_time,
+)
+from proxy_gen.credential import MAX_CHAIN
+from proxy_gen.errors import VerificationError
+from proxy_gen.names import DistinguishedName
+from proxy_gen.pci import ProxyCertInfo, ProxyKind, proxy_cert_info
+from proxy_gen.trust import TrustAnchors
+
+
+@dataclass(frozen=True)
+class VerifiedChain:
+    """A chain that holds.
+
+    ``identity`` is the EEC's subject, the name that consumers map; ``proxies`` are the kinds from the EEC down;
+    ``limited`` is set when any of them is limited; the times are the narrowest of the whole path.
+    """
+
+    identity: DistinguishedName
+    end_entity: x509.Certificate
+    anchor: x509.Certificate
+    proxies: tuple[ProxyKind, ...]
+    not_before: datetime
+    not_after: datetime
+
+    @property
+    def limited(self) -> bool:
+        """Whether the leaf has only limited rights."""
+        return ProxyKind.LIMITED in self.proxies
+
+
+def verify(chain: Sequence[x509.Certificate], trust: TrustAnchors, now: datetime) -> VerifiedChain:
+    """Verify a chain, leaf first, at ``now`` (aware).
+
+    Raises :class:`VerificationError` with a stable code and the depth of the certificate at fault.
+    """
+    if not chain:
+        raise VerificationError("chain_empty", 0, "no certificate is in the chain")
+    if len(chain) > MAX_CHAIN:
+        raise VerificationError("chain_too_long", MAX_CHAIN, f"the chain has more than {MAX_CHAIN} certificates")
+    _require_no_duplicates(chain)
+    infos = _leading_proxies(chain)
+    depth_of_eec = len(infos)
+    if depth_of_eec == len(chain):
+        raise VerificationError("chain_incomplete", depth_of_eec - 1, "the proxy's end-entity certificate is missing")
+    authorities = _path_to_root(chain, depth_of_eec, trust)
+    path = [*chain[: depth_of_eec + 1], *authorities]
+    _require_nothing_else(chain, path)
+    _check_path(path, infos, now)
+    return VerifiedChain(
+        identity=DistinguishedName(chain[depth_of_eec].subject),
+        end_entity=chain[depth_of_eec],
+        anchor=path[-1],
+        proxies=tuple(info.kind for info in reversed(infos) if info.kind is not None),
+        not_before=max(certificate.not_valid_before_utc for certificate in path),
+        not_after=min(certificate.not_valid_after_utc for certificate in path),
+    )
+
+
+def _require_no_duplicates(chain: Sequence[x509.Certificate]) -> None:
+    seen: set[x509.Certificate] = set()
+    for depth, certificate in enumerate(chain):
+        if certificate in seen:
+            raise VerificationError("chain_duplicate", depth, "a certificate is in the chain twice; XRootD refuses it")
+        seen.add(certificate)
+
+
+def _leading_proxies(chain: Sequence[x509.Certificate]) -> list[ProxyCertInfo]:
+    """Return the ProxyCertInfos of the proxies at the chain's beginning, leaf first."""
+    infos = []
+    for depth, certificate in enumerate(chain):
+        try:
+            info = proxy_cert_info(certificate)
+        except ValueError:
+            raise VerificationError(
+                "extension_malformed", depth, "the certificate's extensions are malformed"
+            ) from None
+        if info is None:
+            break
+        infos.append(info)
+    return infos
+
+
+def _path_to_root(chain: Sequence[x509.Certificate], depth: int, trust: TrustAnchors) -> list[x509.Certificate]:
+    """Return the trusted CAs above the EEC at ``depth``, up to a self-signed one."""
+    path: list[x509.Certificate] = []
+    certificate = chain[depth]
+    while not path or path[-1].issuer != path[-1].subject:
+        candidates = trust.issuers_of(certificate)
+        if not candidates:
+            raise VerificationError(
+                "untrusted", depth + len(path), "the issuer is not among the trusted CAs: " + _issuer(certificate)
+            )
+        if depth + len(path) >= MAX_CHAIN:
+            raise VerificationError("chain_too_long", MAX_CHAIN, "the CAs' chain has no self-signed end")
+        certificate = next((c for c in candidates if _signature_holds(certificate, c)), candidates[0])
+        path.append(certificate)
+    return path
+
+
+def _require_nothing_else(chain: Sequence[x509.Certificate], path: Sequence[x509.Certificate]) -> None:
+    """What stands behind the EEC may only be what the path has there anyway."""
+    for depth, certificate in enumerate(chain):
+        if certificate not in path:
+            raise VerificationError("chain_surplus", depth, "the certificate does not belong to the chain")
+
+
+def _check_path(path: Sequence[x509.Certificate], infos: Sequence[ProxyCertInfo], now: datetime) -> None:
+    """Check the whole path from the anchor down, so that the fault nearest to the root is the one told."""
+    depth_of_eec = len(infos)
+    for depth in range(len(path) - 1, -1, -1):
+        certificate = path[depth]
+        issuer = path[min(depth + 1, len(path) - 1)]
+        require_sound(certificate, depth)
+        require_time(certificate, depth, now)
+        _require_signed_by(certificate, issuer, depth)
+        require_key_identifier(certificate, issuer, depth)
+        if depth > depth_of_eec:
+            require_authority(certificate, depth, authorities_below=depth - depth_of_eec - 1)
+        elif depth == depth_of_eec:
+            require_end_entity(certificate, depth)
+        else:
+            require_proxy(certificate, issuer, infos[depth], depth)
+            _require_policy_chain(infos, depth)
+
+
+def _require_policy_chain(infos: Sequence[ProxyCertInfo], depth: int) -> None:
+    """RFC 3820 section 4.1.3 (path lengths), and Globus's rule that limited stays limited."""
+    for above in range(depth + 1, len(infos)):
+        allowed = infos[above].path_length
+        if allowed is not None and above - depth > allowed:
+            raise VerificationError(
+                "proxy_path_length", depth, f"the proxy at depth {above} allows {allowed} proxies below it"
+            )
+    parent = infos[depth + 1].kind if depth + 1 < len(infos) else None
+    if parent is ProxyKind.LIMITED and infos[depth].kind is not ProxyKind.LIMITED:
+        raise VerificationError("limited", depth, "below a limited proxy only limited proxies may stand")
+
+
+def _require_signed_by(certificate: x509.Certificate, issuer: x509.Certificate, depth: int) -> None:
+    if certificate.issuer.public_bytes() != issuer.subject.public_bytes():
+        raise VerificationError(
+            "issuer_mismatch", depth, "the next certificate is not the issuer's: " + _issuer(certificate)
+        )
+    if not _signature_holds(certificate, issuer):
+        raise VerificationError("signature", depth, "the signature does not hold with the issuer's key")
+
+
+def _signature_holds(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _issuer(certificate: x509.Certificate) -> str:
+    return DistinguishedName(certificate.issuer).slash

@@ -1,0 +1,1 @@
+"""The tests, with the tools that they share."""

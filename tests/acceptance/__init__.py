@@ -1,0 +1,1 @@
+"""Real grid software, driven with what we mint."""

@@ -1,0 +1,78 @@
+"""Globus GSSAPI as a peer, through MyProxy, whose server and client are both built on it.
+
+Each question has a `myproxy-server` of its own: in debug mode (`-d`) it stays in the foreground, takes one connection
+on a port that the kernel chose, writes its log to standard error instead of syslog, and ends. Its log is then
+complete, belongs to one proxy, and costs a tenth of a second.
+"""
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from tests.tools.hostcert import HostCredential
+from tests.tools.programs import Server, Verdict, dies_with_us, environment, need, run, serving
+
+# whoever authenticates may ask; what is tested is the authentication
+_CONFIGURATION = """\
+accepted_credentials "*"
+authorized_retrievers "*"
+authorized_renewers "*"
+"""
+_LISTENING = r"Starting myproxy-server on 127\.0\.0\.1:(\d+)\.\.\."
+_AUTHENTICATED = re.compile(r"^Authenticated client (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class GlobusVerdict(Verdict):
+    """Whether the GSI handshake came about, and the name that Globus has for the holder."""
+
+    dn: str | None
+
+
+class Globus:
+    """The two ends of a GSI connection, with a trust directory in common."""
+
+    def __init__(self, directory: Path, trust_dir: Path, host: HostCredential) -> None:
+        need("myproxy-server", "myproxy-info", "setpriv")
+        self._directory = directory
+        self._trust_dir = trust_dir
+        self._host = host
+        self._certificate, self._key = host.write(directory)
+        self._configuration = directory / "myproxy-server.config"
+        self._configuration.write_text(_CONFIGURATION)
+        self._storage = directory / "storage"
+        self._storage.mkdir(mode=0o700)  # the server refuses one that others may enter
+        self._asked = count()
+
+    def authenticates(self, proxy_file: Path) -> GlobusVerdict:
+        """Let a GSI client with this proxy file ask the server something, and hear what both ends say."""
+        with self._server() as server:
+            port = server.printed(_LISTENING)[1]
+            client = self._ask(port, proxy_file)
+            # a client that refused its own credential never came, and the server still waits for its one connection
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", int(port)), timeout=5).close()
+            log = server.ended()
+        found = _AUTHENTICATED.search(log)
+        text = f"myproxy-info: {client.text}\nmyproxy-server: {log}"
+        # "no credentials found" is a fine answer too: it is given to a client that was authenticated
+        return GlobusVerdict(found is not None, text, found[1].strip() if found else None)
+
+    def _ask(self, port: str, proxy_file: Path) -> Verdict:
+        env = environment(
+            X509_CERT_DIR=self._trust_dir, X509_USER_PROXY=proxy_file, MYPROXY_SERVER_DN=self._host.dn
+        )
+        return run(["myproxy-info", "-s", "localhost", "-p", port, "-l", "anybody"], env=env)
+
+    @contextmanager
+    def _server(self) -> Iterator[Server]:
+        argv = ["myproxy-server", "-d", "-l", "127.0.0.1", "-p", "0", "-z", self._directory / "port"]
+        argv += ["-c", self._configuration, "-s", self._storage]
+        env = environment(X509_CERT_DIR=self._trust_dir, X509_USER_CERT=self._certificate, X509_USER_KEY=self._key)
+        log = self._directory / f"myproxy-server-{next(self._asked)}.log"
+        with serving(dies_with_us(argv), log=log, env=env) as server:
+            yield server

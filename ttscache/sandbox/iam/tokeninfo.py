@@ -1,0 +1,55 @@
+"""What IAM tells about tokens that it has issued, and their revocation."""
+
+from ttscache.sandbox.iam.claims import Claims, disclosed
+from ttscache.sandbox.iam.clients import ClientAuthenticator
+from ttscache.sandbox.iam.errors import access_denied, bearer_refused, invalid_request, invalid_token
+from ttscache.sandbox.iam.messages import NO_STORE, Call, Reply
+from ttscache.sandbox.iam.realm import Realm
+from ttscache.sandbox.iam.state import AccessRecord, RefreshRecord
+
+
+class TokenInfo:
+    """`POST /introspect`, `GET /userinfo` and `POST /revoke`."""
+
+    def __init__(self, realm: Realm, authenticator: ClientAuthenticator) -> None:
+        self._realm = realm
+        self._authenticator = authenticator
+
+    def introspect(self, call: Call) -> Reply:
+        """Tell what a token stands for (RFC 7662), in IAM's own dialect."""
+        self._authenticator.client(call)
+        record = self._realm.state.live_access(_token(call), self._realm.now())
+        body = self._description(record) if record else {"active": False}
+        return Reply(body, headers=NO_STORE)
+
+    def userinfo(self, call: Call) -> Reply:
+        """Tell the holder of an access token who its user is (OpenID Connect Core section 5.3)."""
+        scheme, _, token = call.authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise bearer_refused(401, "unauthorized", "Full authentication is required to access this resource")
+        record = self._realm.state.live_access(token.strip(), self._realm.now())
+        if record is None:
+            raise invalid_token(token.strip())
+        account = self._realm.state.account_of(record.grant)
+        if account is None or "openid" not in record.grant.scope:
+            raise bearer_refused(403, "insufficient_scope", "Insufficient scope for this resource")
+        return Reply({"sub": account.user.sub} | disclosed(account.user, record.grant.scope), headers=NO_STORE)
+
+    def revoke(self, call: Call) -> Reply:
+        """Revoke a token of the client's own (RFC 7009); an unknown one is none any more, which is success."""
+        client = self._authenticator.client(call)
+        token = _token(call)
+        record: AccessRecord | RefreshRecord | None = self._realm.state.refresh.get(token)
+        if record:
+            record = self._owned(record, client.client_id)
+        return Reply(None)
+
+    def _description(self, record: AccessRecord) -> Claims:
+        audience = record.claims.get("aud", ())
+        account = self._realm.state.account_of(record.grant)
+        body: Claims = {"active": True, "token_type": "Bearer"} | dict(record.claims)
+        # A quirk of IAM: RFC 7662 would have it a string or an array.
+        body["aud"] = audience if isinstance(audience, str) else " ".join(audience)
+        if account:
+            body["user_id"] = account.user.username
+        return body
