@@ -13,7 +13,16 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from proxy_gen.errors import IssuanceError
-from proxy_gen.keys import KeyKind, PrivateKey, PublicKey, generate_key, public_der, require_strong, signature_hash
+from proxy_gen.keys import (
+    KeyKind,
+    PrivateKey,
+    PublicKey,
+    certificate_key,
+    generate_key,
+    public_der,
+    require_strong,
+    signature_hash,
+)
 from proxy_gen.name_rules import require_mintable
 from proxy_gen.names import DistinguishedName
 
@@ -29,11 +38,11 @@ class CertificateAuthority:
     key: PrivateKey
 
     def __post_init__(self) -> None:
-        if public_der(self.key.public_key()) != public_der(require_strong(self.certificate.public_key())):
+        if public_der(self.key.public_key()) != public_der(certificate_key(self.certificate)):
             raise IssuanceError("ca_key_mismatch", "the CA's key is not the key of its certificate")
         try:
             constraints = self.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-        except (x509.ExtensionNotFound, ValueError):
+        except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
             raise IssuanceError("not_a_ca", "the CA's certificate is not a CA certificate") from None
         if not constraints.ca:
             raise IssuanceError("not_a_ca", "the CA's certificate is not a CA certificate")
@@ -76,7 +85,7 @@ class CertificateAuthority:
         """Sign an end-entity certificate for ``subject``, not past the CA's own end.
 
         Raises :class:`proxy_gen.errors.NameRefusedError`, :class:`proxy_gen.errors.KeyRefusedError`, and
-        :class:`IssuanceError` (``issuer_expired``, ``subject_is_ca``, ``key_is_ca``).
+        :class:`IssuanceError` (``subject_is_ca``, ``key_is_ca``, and as :func:`validity_within`).
         """
         require_mintable(subject)
         require_strong(public_key)
@@ -135,14 +144,18 @@ def whole_seconds(moment: datetime) -> datetime:
 def validity_within(issuer: x509.Certificate, *, now: datetime, lifetime: timedelta) -> tuple[datetime, datetime]:
     """Return (notBefore, notAfter) for a certificate under ``issuer``: inside the issuer's own.
 
-    No consumer enforces the nesting, so the issuer must. Raises :class:`IssuanceError` with code ``issuer_expired``.
+    No consumer enforces the nesting, so the issuer must. Raises :class:`IssuanceError` with code ``lifetime``,
+    ``issuer_expired`` or ``issuer_not_yet_valid``.
     """
     now = whole_seconds(now)
+    if lifetime < timedelta(seconds=1):
+        raise IssuanceError("lifetime", "the lifetime is less than a second")
+    if issuer.not_valid_after_utc <= now:
+        raise IssuanceError("issuer_expired", "the issuing certificate has expired")
+    if issuer.not_valid_before_utc > now:
+        raise IssuanceError("issuer_not_yet_valid", "the issuing certificate is not yet valid")
     not_before = max(now - BACKDATE, issuer.not_valid_before_utc)
-    not_after = min(now + lifetime, issuer.not_valid_after_utc)
-    if not_after <= now:
-        raise IssuanceError("issuer_expired", "the issuing certificate has expired or nothing of its life is left")
-    return not_before, not_after
+    return not_before, now + min(timedelta(seconds=lifetime // timedelta(seconds=1)), issuer.not_valid_after_utc - now)
 
 
 def authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
@@ -150,7 +163,7 @@ def authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdent
     try:
         key_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     except x509.ExtensionNotFound:
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(require_strong(issuer.public_key()))
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(certificate_key(issuer))
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id)
 
 

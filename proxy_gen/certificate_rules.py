@@ -12,10 +12,11 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
 
 from proxy_gen.errors import KeyRefusedError, VerificationError
-from proxy_gen.keys import public_der, require_strong
+from proxy_gen.keys import certificate_key, public_der
 from proxy_gen.names import DistinguishedName
 from proxy_gen.pci import GT3_PROXY_CERT_INFO, PROXY_CERT_INFO, ProxyCertInfo
 
@@ -41,11 +42,48 @@ _NOT_EVALUATED = frozenset(
         GT3_PROXY_CERT_INFO,
     }
 )
+_NETSCAPE_CERT_TYPE = x509.ObjectIdentifier("2.16.840.1.113730.1.1")
+# the bits of Netscape's type that stand for a CA, in a BIT STRING of one octet
+_NETSCAPE_CA_BITS = 0x07
+_NETSCAPE_LENGTH = 4
+# With names of other string types, OpenSSL does not even parse the certificate.
+_NAME_STRINGS = frozenset(
+    {
+        _ASN1Type.BitString,
+        _ASN1Type.UTF8String,
+        _ASN1Type.NumericString,
+        _ASN1Type.PrintableString,
+        _ASN1Type.T61String,
+        _ASN1Type.IA5String,
+        _ASN1Type.UniversalString,
+        _ASN1Type.BMPString,
+    }
+)
+# Far beyond any delegation. OpenSSL adds path lengths up in an int, which wraps.
+_MAX_PROXY_PATH_LENGTH = 0xFFFF
 _Value = TypeVar("_Value", bound=x509.ExtensionType)
+
+
+def require_readable(certificate: x509.Certificate, depth: int) -> None:
+    """What is decoded on first use only, names and extensions, is decoded here, so that nothing fails later."""
+    try:
+        readable = all(map(_is_readable, [*certificate.subject, *certificate.issuer]))
+    except (ValueError, TypeError):
+        readable = False
+    if not readable:
+        raise VerificationError("name_malformed", depth, "the certificate's subject or issuer is malformed")
+    _extensions(certificate, depth)
+
+
+def _is_readable(attribute: x509.NameAttribute[str | bytes]) -> bool:
+    if attribute._type is _ASN1Type.BMPString and isinstance(attribute.value, str):
+        return all(ord(character) <= 0xFFFF for character in attribute.value)  # noqa: PLR2004 - the BMP ends there
+    return attribute._type in _NAME_STRINGS
 
 
 def require_sound(certificate: x509.Certificate, depth: int) -> None:
     """What holds for every certificate: version 3, readable extensions, a strong key and signature, names."""
+    require_readable(certificate, depth)
     if certificate.version is not x509.Version.v3:
         raise VerificationError("version", depth, "the certificate is not of version 3")
     for extension in _extensions(certificate, depth):
@@ -57,6 +95,9 @@ def require_sound(certificate: x509.Certificate, depth: int) -> None:
             raise VerificationError(
                 "extension_critical", depth, f"unknown critical extension {extension.oid.dotted_string}"
             )
+    names = _find(certificate, x509.SubjectAlternativeName)
+    if names is not None and not list(names.value):
+        raise VerificationError("alternative_name", depth, "the subject alternative name is empty")
     if certificate.serial_number <= 0:
         raise VerificationError("serial", depth, "the serial number is not positive")
     if not certificate.issuer.rdns or not certificate.subject.rdns:
@@ -82,12 +123,13 @@ def require_key_identifier(certificate: x509.Certificate, issuer: x509.Certifica
         if certificate.issuer == certificate.subject:
             return  # a self-signed certificate needs none
         raise VerificationError("authority_key_id_missing", depth, "the authority key identifier is missing")
-    if found.critical:
-        raise VerificationError("authority_key_id_critical", depth, "the authority key identifier is critical")
     subject_key = _find(issuer, x509.SubjectKeyIdentifier)
     differs = subject_key is not None and subject_key.value.digest != found.value.key_identifier
     serial = found.value.authority_cert_serial_number
-    if differs or (serial is not None and serial != issuer.serial_number):
+    differs |= serial is not None and serial != issuer.serial_number
+    # OpenSSL compares the first directory name only
+    names = (n.value for n in found.value.authority_cert_issuer or () if isinstance(n, x509.DirectoryName))
+    if differs or next(names, issuer.issuer) != issuer.issuer:
         raise VerificationError("authority_key_id_mismatch", depth, "the authority key identifier is another's")
 
 
@@ -96,6 +138,8 @@ def require_authority(certificate: x509.Certificate, depth: int, *, authorities_
     constraints = _find(certificate, x509.BasicConstraints)
     if constraints is None or not constraints.value.ca:
         raise VerificationError("not_a_ca", depth, "the issuer is not a CA")
+    if any(extension.oid == PROXY_CERT_INFO for extension in certificate.extensions):
+        raise VerificationError("is_a_proxy", depth, "a proxy certificate stands where a CA must")
     if not constraints.critical:
         raise VerificationError("basic_constraints_not_critical", depth, "a CA's basicConstraints must be critical")
     usage = _find(certificate, x509.KeyUsage)
@@ -125,8 +169,8 @@ def require_proxy(certificate: x509.Certificate, issuer: x509.Certificate, info:
         raise VerificationError("proxy_info_not_critical", depth, "ProxyCertInfo is not critical")
     if info.kind is None or info.proxy_policy.policy is not None:
         raise VerificationError("proxy_policy", depth, "the proxy's policy is neither full, limited nor independent")
-    if info.path_length is not None and info.path_length < 0:
-        raise VerificationError("proxy_path_length", depth, "the proxy's path length is negative")
+    if info.path_length is not None and not 0 <= info.path_length <= _MAX_PROXY_PATH_LENGTH:
+        raise VerificationError("proxy_path_length", depth, "the proxy's path length is negative or without bounds")
     _require_no_authority(certificate, depth)
     for forbidden in (x509.SubjectAlternativeName, x509.IssuerAlternativeName):
         if _find(certificate, forbidden) is not None:
@@ -135,7 +179,7 @@ def require_proxy(certificate: x509.Certificate, issuer: x509.Certificate, info:
     if usage is not None and not usage.value.digital_signature:
         raise VerificationError("key_usage", depth, "the proxy lacks digitalSignature")
     _require_child_name(certificate, issuer, depth)
-    if public_der(require_strong(certificate.public_key())) == public_der(require_strong(issuer.public_key())):
+    if public_der(certificate_key(certificate)) == public_der(certificate_key(issuer)):
         raise VerificationError("key_reused", depth, "the proxy has its issuer's key")
 
 
@@ -162,15 +206,24 @@ def _require_no_authority(certificate: x509.Certificate, depth: int) -> None:
     usage = _find(certificate, x509.KeyUsage)
     if usage is not None and usage.value.key_cert_sign:
         raise VerificationError("key_usage", depth, "keyCertSign is for CAs only")
+    for extension in certificate.extensions:
+        if extension.oid == _NETSCAPE_CERT_TYPE and _marks_authority(extension.value):
+            raise VerificationError(
+                "extension_unsupported", depth, "Netscape's certificate type is malformed or a CA's"
+            )
+
+
+def _marks_authority(value: x509.ExtensionType) -> bool:
+    """Tell whether Netscape's certificate type makes a CA of it: OpenSSL asks where basicConstraints is missing."""
+    der = value.public_bytes()
+    return len(der) != _NETSCAPE_LENGTH or der[:2] != b"\x03\x02" or bool(der[-1] & _NETSCAPE_CA_BITS)
 
 
 def _require_strong_key(certificate: x509.Certificate, depth: int) -> None:
     try:
-        require_strong(certificate.public_key())
+        certificate_key(certificate)
     except KeyRefusedError as error:
         raise VerificationError(error.code, depth, str(error)) from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise VerificationError("key_type", depth, "the certificate's key is not readable") from None
 
 
 def _require_strong_signature(certificate: x509.Certificate, depth: int) -> None:

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from proxy_gen.errors import CredentialFileError, KeyRefusedError
-from proxy_gen.keys import PrivateKey, load_private_key, private_pem, public_der, require_strong
+from proxy_gen.keys import PrivateKey, certificate_key, load_private_key, private_pem, public_der
 
 # A proxy with its chain is some 6 KiB, with attribute certificates of several VOs 20 KiB.
 MAX_FILE_BYTES = 256 * 1024
@@ -56,7 +56,10 @@ class Credential:
         if b"ENCRYPTED" in pem:  # in the block's label (PKCS#8) or its header (PKCS#1)
             raise CredentialFileError("key_encrypted", "the private key is encrypted; a proxy's is not")
         certificates, keys = [], []
-        for block in _BLOCK.finditer(pem):
+        blocks = list(_BLOCK.finditer(pem))
+        if len(blocks) != pem.count(b"-----BEGIN "):  # a file cut short is not a shorter chain
+            raise CredentialFileError("credential_malformed", "a PEM block in the file has no end or no sound begin")
+        for block in blocks:
             label = block.group(1)
             if label == b"CERTIFICATE":
                 certificates.append(block.group(0))
@@ -75,7 +78,8 @@ def _certificate(pem: bytes) -> x509.Certificate:
     try:
         certificate = x509.load_pem_x509_certificate(pem)
         certificate.public_key()
-        certificate.extensions  # noqa: B018 - parsed on first use; a malformed one must be found here
+        # decoded on first use; a malformed one must be found here
+        certificate.subject, certificate.issuer, certificate.extensions  # noqa: B018
     except Exception:  # noqa: BLE001 - the parser's errors are of many types, and each means the same here
         raise CredentialFileError("credential_malformed", "a certificate in the file is malformed") from None
     return certificate
@@ -90,6 +94,6 @@ def _key(pem: bytes) -> PrivateKey:
 
 def _leaf_public(leaf: x509.Certificate) -> bytes:
     try:
-        return public_der(require_strong(leaf.public_key()))
+        return public_der(certificate_key(leaf))
     except KeyRefusedError as error:
         raise CredentialFileError(error.code, str(error)) from None

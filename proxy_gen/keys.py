@@ -5,9 +5,11 @@ from __future__ import annotations
 from enum import Enum
 from typing import TypeAlias
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import PublicKeyAlgorithmOID
 
 from proxy_gen.errors import KeyRefusedError
 
@@ -21,6 +23,10 @@ _RSA_EXPONENT = 65537
 # An odd exponent from 3 up is a key; beyond 64 bits OpenSSL refuses it, and so do we.
 _MAX_RSA_EXPONENT_BITS = 64
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+# An RSA key that its certificate binds to PSS makes no PKCS #1 v1.5 signature that OpenSSL would take.
+_KEY_ALGORITHMS = frozenset(
+    {PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5, PublicKeyAlgorithmOID.EC_PUBLIC_KEY, PublicKeyAlgorithmOID.ED25519}
+)
 
 
 class KeyKind(Enum):
@@ -79,6 +85,17 @@ def require_strong(key: object) -> PublicKey:
     raise KeyRefusedError("key_type", "the key is neither RSA nor on a NIST curve nor Ed25519")
 
 
+def certificate_key(certificate: x509.Certificate) -> PublicKey:
+    """Return a certificate's key as :func:`require_strong` does; one that cannot be read is ``key_type`` as well."""
+    try:
+        key = require_strong(certificate.public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        raise KeyRefusedError("key_type", "the certificate's key is not readable") from None
+    if certificate.public_key_algorithm_oid not in _KEY_ALGORITHMS:
+        raise KeyRefusedError("key_type", "the certificate's key is bound to one signature scheme")
+    return key
+
+
 def signature_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | None:
     """Return the hash to sign with: as strong as the key, None for Ed25519, which has its own."""
     if isinstance(key, ed25519.Ed25519PrivateKey):
@@ -107,11 +124,30 @@ def load_private_key(pem: bytes, *, made_here: bool = False) -> PrivateKey:
     that this program wrote and kept sealed. Raises :class:`KeyRefusedError` (``key_malformed``, ``key_weak``,
     ``key_type``).
     """
+    key = _load(pem, unsafe_skip_rsa_key_validation=True)
+    if isinstance(key, rsa.RSAPrivateKey) and not made_here:
+        _require_bounded(key.private_numbers())
+        return _load(pem, unsafe_skip_rsa_key_validation=False)
+    return key
+
+
+def _load(pem: bytes, *, unsafe_skip_rsa_key_validation: bool) -> PrivateKey:
     try:
-        key = serialization.load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=made_here)
+        key = serialization.load_pem_private_key(
+            pem, None, unsafe_skip_rsa_key_validation=unsafe_skip_rsa_key_validation
+        )
+        public_key = key.public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise KeyRefusedError("key_malformed", "not an unencrypted private key in PEM") from None
-    require_strong(key.public_key())
+    require_strong(public_key)
     if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
         return key
     raise KeyRefusedError("key_type", "the key is neither RSA nor on a NIST curve nor Ed25519")
+
+
+def _require_bounded(numbers: rsa.RSAPrivateNumbers) -> None:
+    """Refuse primes so large that the check of their primality would be an attack: minutes, with the GIL held."""
+    modulus = numbers.public_numbers.n
+    half = (modulus.bit_length() + 1) // 2
+    if numbers.p * numbers.q != modulus or max(numbers.p, numbers.q).bit_length() > half:
+        raise KeyRefusedError("key_malformed", "the private key's primes do not fit its modulus")

@@ -35,6 +35,9 @@ def require_mintable(name: DistinguishedName) -> None:
         require_value(short, value, limit=upper_bound(oid))
         if oid == NameOID.COUNTRY_NAME and not (len(value) == _COUNTRY_LENGTH and value.isalpha()):
             raise NameRefusedError("name_country", "C must be two letters")
+    if "\\" in name.slash:
+        # BMPString and UniversalString hold ASCII text in octets that are not ASCII
+        raise NameRefusedError("name_encoding", "the name has a string type that consumers print as octets")
     if len(name.slash) > MAX_NAME_LENGTH:
         raise NameRefusedError("name_too_long", f"the name has more than {MAX_NAME_LENGTH} characters")
     _require_last_common_name(name)

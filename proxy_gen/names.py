@@ -3,7 +3,8 @@
 The same name has two forms, and mixing them up has broken real sites: the *slash form* of OpenSSL's
 ``X509_NAME_oneline`` (``/DC=ch/DC=cern/CN=Jane``, root first), which the grid's map files use, and RFC 4514 in
 OpenSSL's dialect (``CN=Jane,DC=cern,DC=ch``, most specific first). :class:`DistinguishedName` prints both exactly as
-OpenSSL does for any parsed name; it parses only what it prints unambiguously and refuses the rest with a reason.
+OpenSSL does for any parsed name (types that :mod:`proxy_gen.attributes` does not name are printed by their number);
+it parses only what it prints unambiguously and refuses the rest with a reason.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ _ESCAPABLE = _RFC2253_SPECIAL | frozenset("=# ")
 _HEX = frozenset("0123456789abcdefABCDEF")
 # string types whose content octets are not the UTF-8 of their text; OpenSSL's oneline prints the octets
 _WIDE_ENCODINGS = {_ASN1Type.BMPString: "utf-16-be", _ASN1Type.UniversalString: "utf-32-be"}
+# string types whose octets OpenSSL reads as Latin-1, while `cryptography` reads UTF-8
+_LATIN_1_TYPES = frozenset({_ASN1Type.T61String, _ASN1Type.IA5String})
+# X.680 section 41.4
+_PRINTABLE_STRING = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 '()+,-./:=?")
 
 
 class DistinguishedName:
@@ -57,18 +62,14 @@ class DistinguishedName:
 
         Strings are encoded as RFC 5280 has it: UTF8String, but IA5String for DC and e-mail, PrintableString for C.
         """
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the lengths that it warns of are refused by name_rules
-                return cls(x509.Name([x509.NameAttribute(oid, value) for oid, value in pairs]))
-        except (ValueError, UnicodeError):
-            # IA5String and PrintableString have alphabets of their own
-            raise NameRefusedError("name_malformed", "a value cannot be encoded in its attribute's type") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the lengths that it warns of are refused by name_rules
+            return cls(x509.Name([_attribute(oid, value) for oid, value in pairs]))
 
     @property
     def pairs(self) -> list[tuple[x509.ObjectIdentifier, str]]:
         """The (attribute type, value) pairs, root first."""
-        return [(attribute.oid, _text(attribute)) for attribute in self.name]
+        return [(attribute.oid, text_of(attribute)) for attribute in self.name]
 
     @cached_property
     def der(self) -> bytes:
@@ -78,10 +79,7 @@ class DistinguishedName:
     @cached_property
     def slash(self) -> str:
         r"""The slash form, as ``X509_NAME_oneline`` and Globus print it; octets outside printable ASCII as ``\xHH``."""
-        return "".join(
-            f"/{short_name(attribute.oid) or attribute.oid.dotted_string}={_oneline_value(attribute)}"
-            for attribute in self.name
-        )
+        return "".join("/" + "+".join(map(_oneline_attribute, rdn)) for rdn in self.name.rdns)
 
     @cached_property
     def rfc4514(self) -> str:
@@ -92,9 +90,7 @@ class DistinguishedName:
     @cached_property
     def canonical(self) -> str:
         """A text that is equal for names which OpenSSL takes for the same: case and runs of white space folded."""
-        return "".join(
-            f"/{attribute.oid.dotted_string}={' '.join(_text(attribute).split()).lower()}" for attribute in self.name
-        )
+        return "".join("/" + "+".join(sorted(map(_canonical_attribute, rdn))) for rdn in self.name.rdns)
 
     def child(self, common_name: str) -> DistinguishedName:
         """Return this name, byte for byte, with one more RDN: a proxy's subject (RFC 3820 section 3.4)."""
@@ -114,19 +110,42 @@ class DistinguishedName:
         return f"DistinguishedName({self.slash!r})"
 
 
-def _text(attribute: x509.NameAttribute[str | bytes]) -> str:
+def text_of(attribute: x509.NameAttribute[str | bytes]) -> str:
+    """Return an attribute's value as OpenSSL reads it; a bit string in hexadecimal."""
     value = attribute.value
-    return value if isinstance(value, str) else value.hex()
+    if isinstance(value, bytes):
+        return value.hex()
+    return value.encode().decode("latin-1") if attribute._type in _LATIN_1_TYPES else value
+
+
+def _attribute(oid: x509.ObjectIdentifier, value: str) -> x509.NameAttribute[str]:
+    """Return an attribute whose value can be encoded in its string type: `cryptography` writes it unchecked."""
+    try:
+        value.encode()
+        attribute = x509.NameAttribute(oid, value, _validate=False)
+    except UnicodeEncodeError:
+        raise NameRefusedError("name_malformed", "a value has half of a surrogate pair") from None
+    short = short_name(oid) or oid.dotted_string
+    if attribute._type is not _ASN1Type.UTF8String and not value.isascii():
+        raise NameRefusedError("name_not_ascii", f"the value of {short} has non-ASCII characters")
+    if attribute._type is _ASN1Type.PrintableString and not _PRINTABLE_STRING.issuperset(value):
+        raise NameRefusedError("name_character", f"the value of {short} has characters that its string type has not")
+    return attribute
+
+
+def _canonical_attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
+    return f"{attribute.oid.dotted_string}={' '.join(text_of(attribute).split()).lower()}"
 
 
 def _octets(attribute: x509.NameAttribute[str | bytes]) -> bytes:
     if isinstance(attribute.value, bytes):
-        return attribute.value
+        return attribute.value[1:]  # the first octet of a bit string counts the unused bits
     return attribute.value.encode(_WIDE_ENCODINGS.get(attribute._type, "utf-8"))
 
 
-def _oneline_value(attribute: x509.NameAttribute[str | bytes]) -> str:
-    return "".join(chr(o) if o in _PRINTABLE_ASCII else f"\\x{o:02X}" for o in _octets(attribute))
+def _oneline_attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
+    value = "".join(chr(o) if o in _PRINTABLE_ASCII else f"\\x{o:02X}" for o in _octets(attribute))
+    return f"{short_name(attribute.oid) or attribute.oid.dotted_string}={value}"
 
 
 def _rfc2253_attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
@@ -136,7 +155,7 @@ def _rfc2253_attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
         wrapped = x509.Name([x509.RelativeDistinguishedName([attribute])]).public_bytes()
         value_der = _value_der(wrapped)
         return f"{short or attribute.oid.dotted_string}=#{value_der.hex().upper()}"
-    return f"{short}={_rfc2253_value(attribute.value)}"
+    return f"{short}={_rfc2253_value(text_of(attribute))}"
 
 
 def _value_der(name_der: bytes) -> bytes:

@@ -60,6 +60,8 @@ def proxy_cert_info(certificate: x509.Certificate) -> ProxyCertInfo | None:
         extension = certificate.extensions.get_extension_for_oid(PROXY_CERT_INFO)
     except x509.ExtensionNotFound:
         return None
+    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError(str(error)) from None
     value = extension.value
     if not isinstance(value, x509.UnrecognizedExtension):  # pragma: no cover - until cryptography learns the type
         raise TypeError("ProxyCertInfo is no longer an unrecognised extension")

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from proxy_gen.ca import authority_key_identifier, key_usage, validity_within
 from proxy_gen.errors import IssuanceError
-from proxy_gen.keys import PrivateKey, PublicKey, public_der, require_strong, signature_hash
+from proxy_gen.keys import PrivateKey, PublicKey, certificate_key, public_der, require_strong, signature_hash
 from proxy_gen.names import DistinguishedName
 from proxy_gen.pci import PROXY_CERT_INFO, ProxyCertInfo, ProxyKind, encode, proxy_cert_info
 
@@ -41,8 +41,9 @@ def issue_proxy(
     :class:`proxy_gen.errors.KeyRefusedError` for a weak key.
     """
     require_strong(public_key)
+    parent = _decoded(issuer)
     _require_may_sign(issuer, issuer_key, public_key)
-    _require_policy(_decoded(issuer), kind, path_length)
+    _require_policy(parent, kind, path_length)
     not_before, not_after = validity_within(issuer, now=now, lifetime=lifetime)
     serial = x509.random_serial_number()
     is_rsa = isinstance(public_key, rsa.RSAPublicKey)
@@ -63,14 +64,15 @@ def issue_proxy(
 
 def _decoded(issuer: x509.Certificate) -> ProxyCertInfo | None:
     try:
+        issuer.subject  # noqa: B018 - decoded on first use, as the extensions are
         return proxy_cert_info(issuer)
-    except ValueError:
-        raise IssuanceError("issuer_malformed", "the issuing certificate's extensions are malformed") from None
+    except (ValueError, TypeError):
+        raise IssuanceError("issuer_malformed", "the issuing certificate's name or extensions are malformed") from None
 
 
 def _require_may_sign(issuer: x509.Certificate, issuer_key: PrivateKey, public_key: PublicKey) -> None:
     issuer_public = public_der(issuer_key.public_key())
-    if issuer_public != public_der(require_strong(issuer.public_key())):
+    if issuer_public != public_der(certificate_key(issuer)):
         raise IssuanceError("issuer_key_mismatch", "the issuing key is not the key of the issuing certificate")
     if issuer_public == public_der(public_key):
         raise IssuanceError("key_is_issuer", "a proxy needs a key of its own, not its issuer's")
@@ -89,5 +91,8 @@ def _require_policy(parent: ProxyCertInfo | None, kind: ProxyKind, path_length: 
         return
     if parent.path_length == 0:
         raise IssuanceError("path_length", "the issuing proxy's path length allows no proxy below it")
+    if None not in (parent.path_length, path_length) and path_length >= parent.path_length:
+        # RFC 3820 section 4.1.3 would let the parent's prevail; OpenSSL refuses the chain
+        raise IssuanceError("path_length", "the path length must be less than the issuing proxy's")
     if parent.kind is ProxyKind.LIMITED and kind is not ProxyKind.LIMITED:
         raise IssuanceError("limited", "below a limited proxy only limited proxies may stand")

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.name import _ASN1Type
 
 from proxy_gen.errors import CredentialFileError
-from proxy_gen.names import DistinguishedName
+from proxy_gen.names import DistinguishedName, text_of
 
 # the types that OpenSSL folds when it makes a name canonical (ASN1_MASK_CANON); others are hashed as they are
 _FOLDED_TYPES = frozenset(
@@ -70,9 +71,12 @@ class TrustAnchors:
         certificates: list[x509.Certificate] = []
         for name in sorted(filter(_CERTIFICATE_FILE.match, files)):
             try:
-                certificates += x509.load_pem_x509_certificates(files[name])
-            except ValueError:
+                found = x509.load_pem_x509_certificates(files[name])
+                for certificate in found:
+                    certificate.subject, certificate.issuer  # noqa: B018 - decoded on first use
+            except (ValueError, TypeError, x509.InvalidVersion):
                 raise CredentialFileError("trust_malformed", f"{name} holds no PEM certificate") from None
+            certificates += found
         return cls.of(certificates)
 
     def issuers_of(self, certificate: x509.Certificate) -> tuple[x509.Certificate, ...]:
@@ -87,11 +91,12 @@ def is_certificate_file(name: str) -> bool:
 
 def trust_directory(authorities: Iterable[TrustedAuthority]) -> dict[str, bytes]:
     """Return the files of a trust directory, name -> content. CAs of one subject are numbered in their order."""
-    files: dict[str, bytes] = {}
+    by_digest: dict[str, list[TrustedAuthority]] = {}
     for authority in authorities:
-        for digest in {subject_hash(authority.certificate.subject), subject_hash_old(authority.certificate.subject)}:
-            files.update(_files_of(authority, digest, files))
-    return files
+        name = authority.certificate.subject
+        for digest in dict.fromkeys([subject_hash(name), subject_hash_old(name)]):
+            by_digest.setdefault(digest, []).append(authority)
+    return {name: content for digest, group in by_digest.items() for name, content in _files_of(digest, group)}
 
 
 def subject_hash(name: x509.Name) -> str:
@@ -113,7 +118,10 @@ def _canonical_der(name: x509.Name) -> bytes:
     """Return the RDNs one after the other, without the outer SEQUENCE, strings folded to lower-case UTF8String."""
     out = bytearray()
     for rdn in name.rdns:
-        folded = x509.Name([x509.RelativeDistinguishedName([_fold(attribute) for attribute in rdn])]).public_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # lengths do not matter here
+            attributes = [_fold(attribute) for attribute in rdn]
+        folded = x509.Name([x509.RelativeDistinguishedName(attributes)]).public_bytes()
         header = 2 if folded[1] < 0x80 else 2 + (folded[1] & 0x7F)  # noqa: PLR2004 - X.690 section 8.1.3
         out += folded[header:]
     return bytes(out)
@@ -122,19 +130,22 @@ def _canonical_der(name: x509.Name) -> bytes:
 def _fold(attribute: x509.NameAttribute[str | bytes]) -> x509.NameAttribute[str | bytes]:
     if attribute._type not in _FOLDED_TYPES or not isinstance(attribute.value, str):
         return attribute
-    text = re.sub(f"[{_ASCII_SPACE}]+", " ", attribute.value.strip(_ASCII_SPACE))
+    text = re.sub(f"[{_ASCII_SPACE}]+", " ", text_of(attribute).strip(_ASCII_SPACE))
     lowered = "".join(character.lower() if character.isascii() else character for character in text)
     return x509.NameAttribute(attribute.oid, lowered, _type=_ASN1Type.UTF8String, _validate=False)
 
 
-def _files_of(authority: TrustedAuthority, digest: str, taken: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    number = next(n for n in range(len(taken) + 1) if f"{digest}.{n}" not in taken)
-    subject = DistinguishedName(authority.certificate.subject).slash
-    yield f"{digest}.{number}", authority.certificate.public_bytes(serialization.Encoding.PEM)
-    yield f"{digest}.signing_policy", _signing_policy(subject, authority.subjects)
-    yield f"{digest}.namespaces", _namespaces(subject, authority.subjects)
-    if authority.crl is not None:
-        yield f"{digest}.r{number}", authority.crl.public_bytes(serialization.Encoding.PEM)
+def _files_of(digest: str, group: Sequence[TrustedAuthority]) -> Iterator[tuple[str, bytes]]:
+    subjects: dict[str, list[str]] = {}
+    for number, authority in enumerate(group):
+        yield f"{digest}.{number}", authority.certificate.public_bytes(serialization.Encoding.PEM)
+        subjects.setdefault(DistinguishedName(authority.certificate.subject).slash, []).extend(authority.subjects)
+    # consumers read one policy for a hash, and CRLs from .r0 on until a number is missing
+    policies = [(subject, list(dict.fromkeys(signed))) for subject, signed in subjects.items()]
+    yield f"{digest}.signing_policy", b"\n".join(_signing_policy(*policy) for policy in policies)
+    yield f"{digest}.namespaces", b"\n".join(_namespaces(*policy) for policy in policies)
+    for number, crl in enumerate(authority.crl for authority in group if authority.crl is not None):
+        yield f"{digest}.r{number}", crl.public_bytes(serialization.Encoding.PEM)
 
 
 def _signing_policy(subject: str, subjects: Iterable[str]) -> bytes:

@@ -19,6 +19,7 @@ from proxy_gen.certificate_rules import (
     require_end_entity,
     require_key_identifier,
     require_proxy,
+    require_readable,
     require_sound,
     require_time,
 )
@@ -59,6 +60,8 @@ def verify(chain: Sequence[x509.Certificate], trust: TrustAnchors, now: datetime
         raise VerificationError("chain_empty", 0, "no certificate is in the chain")
     if len(chain) > MAX_CHAIN:
         raise VerificationError("chain_too_long", MAX_CHAIN, f"the chain has more than {MAX_CHAIN} certificates")
+    for depth, certificate in enumerate(chain):
+        require_readable(certificate, depth)
     _require_no_duplicates(chain)
     infos = _leading_proxies(chain)
     depth_of_eec = len(infos)
@@ -149,7 +152,9 @@ def _require_policy_chain(infos: Sequence[ProxyCertInfo], depth: int) -> None:
     """RFC 3820 section 4.1.3 (path lengths), and Globus's rule that limited stays limited."""
     for above in range(depth + 1, len(infos)):
         allowed = infos[above].path_length
-        if allowed is not None and above - depth > allowed:
+        # a path length of its own must fit in as well: RFC 3820 would let the lesser prevail, OpenSSL refuses
+        asked = above - depth + (infos[depth].path_length or 0)
+        if allowed is not None and asked > allowed:
             raise VerificationError(
                 "proxy_path_length", depth, f"the proxy at depth {above} allows {allowed} proxies below it"
             )

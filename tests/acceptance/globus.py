@@ -10,11 +10,12 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
 from tests.tools.hostcert import HostCredential
-from tests.tools.programs import Server, Verdict, dies_with_us, environment, need, run, serving
+from tests.tools.programs import Server, Verdict, at_clock, dies_with_us, environment, need, run, serving
 
 # whoever authenticates may ask; what is tested is the authentication
 _CONFIGURATION = """\
@@ -48,11 +49,14 @@ class Globus:
         self._storage.mkdir(mode=0o700)  # the server refuses one that others may enter
         self._asked = count()
 
-    def authenticates(self, proxy_file: Path) -> GlobusVerdict:
-        """Let a GSI client with this proxy file ask the server something, and hear what both ends say."""
+    def authenticates(self, proxy_file: Path, *, clock: timedelta = timedelta()) -> GlobusVerdict:
+        """Let a GSI client with this proxy file ask the server something, and hear what both ends say.
+
+        The client looks at its own credential too; with a clock set off, what it thinks may differ from the server's.
+        """
         with self._server() as server:
             port = server.printed(_LISTENING)[1]
-            client = self._ask(port, proxy_file)
+            client = self._ask(port, proxy_file, clock)
             # a client that refused its own credential never came, and the server still waits for its one connection
             with suppress(OSError):
                 socket.create_connection(("127.0.0.1", int(port)), timeout=5).close()
@@ -62,15 +66,14 @@ class Globus:
         # "no credentials found" is a fine answer too: it is given to a client that was authenticated
         return GlobusVerdict(found is not None, text, found[1].strip() if found else None)
 
-    def _ask(self, port: str, proxy_file: Path) -> Verdict:
-        env = environment(
-            X509_CERT_DIR=self._trust_dir, X509_USER_PROXY=proxy_file, MYPROXY_SERVER_DN=self._host.dn
-        )
-        return run(["myproxy-info", "-s", "localhost", "-p", port, "-l", "anybody"], env=env)
+    def _ask(self, port: str, proxy_file: Path, clock: timedelta) -> Verdict:
+        env = environment(X509_CERT_DIR=self._trust_dir, X509_USER_PROXY=proxy_file, MYPROXY_SERVER_DN=self._host.dn)
+        argv = ["myproxy-info", "-s", "localhost", "-p", port, "-l", "anybody"]
+        return run(at_clock(clock, argv), env=env)
 
     @contextmanager
     def _server(self) -> Iterator[Server]:
-        argv = ["myproxy-server", "-d", "-l", "127.0.0.1", "-p", "0", "-z", self._directory / "port"]
+        argv: list[str | Path] = ["myproxy-server", "-d", "-l", "127.0.0.1", "-p", "0", "-z", self._directory / "port"]
         argv += ["-c", self._configuration, "-s", self._storage]
         env = environment(X509_CERT_DIR=self._trust_dir, X509_USER_CERT=self._certificate, X509_USER_KEY=self._key)
         log = self._directory / f"myproxy-server-{next(self._asked)}.log"

@@ -13,10 +13,11 @@ import ssl
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from tests.tools.hostcert import HostCredential
-from tests.tools.programs import Server, Verdict, dies_with_us, environment, need, run, serving, unavailable
+from tests.tools.programs import Server, Verdict, at_clock, dies_with_us, environment, need, run, serving, unavailable
 
 # in the server's log, one for each door: the chain was good, but nobody is mapped from its DN
 UNMAPPED_GSI = "user mapping required, but lookup failed"
@@ -53,8 +54,8 @@ class XRootD:
         self._port = port
         self._trust_dir = trust_dir
 
-    def gsi_read(self, proxy_file: Path, path: str = "/data/shared") -> Verdict:
-        """Read a file over the xroot protocol with XRootD's own client."""
+    def gsi_read(self, proxy_file: Path, path: str = "/data/shared", *, clock: timedelta = timedelta()) -> Verdict:
+        """Read a file over the xroot protocol with XRootD's own client, its clock perhaps set off."""
         since = self._server.position()
         env = environment(
             X509_CERT_DIR=self._trust_dir,
@@ -66,16 +67,17 @@ class XRootD:
             XRD_STREAMERRORWINDOW="0",
             XRD_NETWORKSTACK="IPv4",
         )
-        client = run(["xrdfs", f"root://localhost:{self._port}", "cat", path], env=env)
+        argv = ["xrdfs", f"root://localhost:{self._port}", "cat", path]
+        client = run(at_clock(clock, argv), env=env)
         return Verdict(client.ok, f"xrdfs: {client.text}\nxrootd: {self._server.output(since)}")
 
     def https_read(self, proxy_file: Path, path: str = "/data/shared") -> Verdict:
         """Read a file over HTTPS, the proxy being the client certificate."""
         since = self._server.position()
         context = ssl.create_default_context(capath=str(self._trust_dir))
-        context.load_cert_chain(proxy_file)
         connection = http.client.HTTPSConnection("localhost", self._port, timeout=10, context=context)
         try:
+            context.load_cert_chain(proxy_file)  # the client's own OpenSSL refuses the worst already here
             connection.request("GET", path)
             answer = connection.getresponse()
             ok, text = answer.status == http.HTTPStatus.OK, f"{answer.status} {answer.read().decode()}"

@@ -59,7 +59,10 @@ def issue_host(
     now: datetime | None = None,
     lifetime: timedelta = timedelta(days=1),
 ) -> HostCredential:
-    """Issue a server certificate for localhost beside the people of a CA (same name space, CN=localhost)."""
+    """Issue a server certificate for localhost beside the people of a CA (same name space, CN=localhost).
+
+    It is as old as it will become, for clients whose clock is set back.
+    """
     moment = now or datetime.now(UTC)
     key = rsa.generate_private_key(65537, 2048)
     above = [rdn for rdn in ca_certificate.subject.rdns if rdn.rfc4514_string()[:3] != "CN="]
@@ -70,7 +73,7 @@ def issue_host(
         .issuer_name(ca_certificate.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(max(moment - timedelta(minutes=5), ca_certificate.not_valid_before_utc))
+        .not_valid_before(max(moment - lifetime, ca_certificate.not_valid_before_utc))
         .not_valid_after(min(moment + lifetime, ca_certificate.not_valid_after_utc))
     )
     for extension, critical in _extensions(key.public_key(), ca_key.public_key()):

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from proxy_gen.ca import CertificateAuthority
 from proxy_gen.credential import Credential
-from proxy_gen.keys import KeyKind, PrivateKey, generate_key, signature_hash
+from proxy_gen.keys import KeyKind, PrivateKey, generate_key, require_strong, signature_hash
 from proxy_gen.names import DistinguishedName
 from proxy_gen.proxy import ProxyKind, issue_proxy
 from proxy_gen.trust import TrustedAuthority, trust_directory
@@ -76,10 +76,10 @@ def key_of(credential: Credential) -> PrivateKey:
     return credential.key
 
 
-def write_credential(file: Path, credential: Credential, *, mode: int = 0o600) -> Path:
-    """Write a proxy file for its owner."""
+def write_private(file: Path, pem: bytes, *, mode: int = 0o600) -> Path:
+    """Write a credential file, never readable by others before its mode says so."""
     file.touch(mode=0o600)
-    file.write_bytes(credential.to_pem())
+    file.write_bytes(pem)
     file.chmod(mode)
     return file
 
@@ -92,22 +92,27 @@ def tampered(credential: Credential) -> Credential:
 
 
 def resigned(
-    certificate: x509.Certificate, issuer_key: PrivateKey, *replaced: x509.ExtensionType, critical: bool = True
+    certificate: x509.Certificate,
+    issuer_key: PrivateKey,
+    *added: x509.ExtensionType,
+    critical: bool = True,
+    without: type[x509.ExtensionType] | None = None,
+    subject: DistinguishedName | None = None,
 ) -> x509.Certificate:
-    """Sign a certificate's content anew, with these extensions in place of its own, or beside them."""
+    """Sign a certificate's content anew: with extensions added or in place of its own, without one, renamed."""
     builder = (
         x509.CertificateBuilder()
-        .subject_name(certificate.subject)
+        .subject_name(subject.name if subject else certificate.subject)
         .issuer_name(certificate.issuer)
-        .public_key(certificate.public_key())
+        .public_key(require_strong(certificate.public_key()))
         .serial_number(certificate.serial_number)
         .not_valid_before(certificate.not_valid_before_utc)
         .not_valid_after(certificate.not_valid_after_utc)
     )
-    new = {extension.oid for extension in replaced}
+    gone = {extension.oid for extension in added} | ({without.oid} if without else set())
     for extension in certificate.extensions:
-        if extension.oid not in new:
+        if extension.oid not in gone:
             builder = builder.add_extension(extension.value, critical=extension.critical)
-    for value in replaced:
+    for value in added:
         builder = builder.add_extension(value, critical=critical)
     return builder.sign(issuer_key, signature_hash(issuer_key))

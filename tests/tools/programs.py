@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,6 +82,14 @@ def wait_for(probe: Callable[[], T | None], otherwise: Callable[[], str], within
             pytest.fail(f"nothing within {within:g} s: {otherwise()}")
         time.sleep(_PAUSE)
     return answer
+
+
+def at_clock(offset: timedelta, argv: Sequence[str | Path]) -> list[str | Path]:
+    """Run a program with its clock set off; without an offset, run it as it is."""
+    if not offset:
+        return [*argv]
+    need("faketime")
+    return ["faketime", "-f", f"{offset.total_seconds():+.0f}s", *argv]
 
 
 class Server:

@@ -48,7 +48,7 @@ class TokenEndpoint:
         """Answer a token request; refusals are `OAuthError`."""
         client = self._authenticator.client(call)
         try:
-            grant_type = GrantType(call.field("grant_type"))
+            grant_type = GrantType(call.value("grant_type"))
         except ValueError as error:
             raise OAuthError(400, "unsupported_grant_type", "Unsupported grant type") from error
         if grant_type not in client.grants:
@@ -61,8 +61,8 @@ class TokenEndpoint:
 
     def _password(self, call: Call, client: Client) -> Claims:
         scope = _registered_scope(call, client) or client.default_scopes
-        account = self._realm.state.accounts.get(call.field("username"))
-        password = call.field("password").encode()
+        account = self._realm.state.accounts.get(call.value("username"))
+        password = call.value("password").encode()
         if account is None or not hmac.compare_digest(account.user.password.encode(), password):
             raise invalid_grant("Bad credentials")
         if not account.active:
@@ -71,10 +71,10 @@ class TokenEndpoint:
         return self._issuer.answer(self._new_grant(call, client, account, scope), call.fault)
 
     def _refresh(self, call: Call, client: Client) -> Claims:
-        token = call.field("refresh_token")
+        token = call.value("refresh_token")
         record = self._live_refresh(token, client)
         grant = record.grant
-        asked = scopes.parse(call.field("scope"))
+        asked = scopes.parse(call.value("scope"))
         if not all(scopes.covered(grant.scope, scope) for scope in asked):
             raise OAuthError(400, "invalid_scope", "Up-scoping is not allowed.")
         account = self._realm.state.account_of(grant)
@@ -109,9 +109,9 @@ class TokenEndpoint:
 
     def _exchange(self, call: Call, client: Client) -> Claims:
         asked = _registered_scope(call, client)
-        if call.field("actor_token") or call.field("want_composite"):
+        if call.value("actor_token") or call.value("want_composite"):
             raise invalid_request("Delegation not supported")
-        subject = self._subject(call.field("subject_token"))
+        subject = self._subject(call.value("subject_token"))
         account = self._realm.state.account_of(subject.grant)
         if account:
             _require_aup(account)
@@ -160,7 +160,7 @@ class TokenEndpoint:
 
 def _registered_scope(call: Call, client: Client) -> tuple[str, ...]:
     """Return the scopes asked for; IAM checks them against the client's registration and nothing else."""
-    asked = scopes.parse(call.field("scope"))
+    asked = scopes.parse(call.value("scope"))
     for scope in asked:
         if not scopes.covered(client.scopes, scope):
             raise invalid_scope(scope)

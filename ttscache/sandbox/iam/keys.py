@@ -1,6 +1,7 @@
 """The keys that sign tokens, their JWKS, and the keys that a careful verifier must refuse."""
 
 import base64
+import dataclasses
 import json
 import secrets
 from collections.abc import Mapping
@@ -114,7 +115,7 @@ class KeyRing:
     @cached_property
     def _unknown(self) -> SigningKey:
         # The kind of the good key, and never published under a name of its own.
-        return SigningKey("unknown", self._algorithms[0], self._make(self._algorithms[0]).key)
+        return dataclasses.replace(self._make(self._algorithms[0]), kid="unknown")
 
     @cached_property
     def _weak(self) -> SigningKey:

@@ -18,7 +18,7 @@ class Call:
     authorization: str = field(default="", repr=False)
     fault: Fault = NO_FAULT
 
-    def field(self, name: str) -> str:
+    def value(self, name: str) -> str:
         """Return the first value of a field; an empty one counts as omitted (RFC 6749 section 3.1)."""
         return self.form.get(name, ("",))[0]
 

@@ -9,12 +9,19 @@ from ttscache.sandbox.iam.state import IamState
 
 @dataclass(slots=True)
 class Realm:
-    """One IAM: its set-up, its state and its keys; `url` ends in a slash and is known once the server listens."""
+    """One IAM: its set-up, its state and its keys; `origin` is where it listens, empty before the first start."""
 
     config: IamConfig
     state: IamState
     keys: KeyRing
-    url: str = ""
+    origin: str = ""
+
+    @property
+    def url(self) -> str:
+        """The base URL, which ends in a slash; `RuntimeError` before the first start."""
+        if not self.origin:
+            raise RuntimeError("the embedded IAM has not been started")
+        return f"{self.origin}/"
 
     @property
     def token_issuer(self) -> str:

@@ -80,6 +80,10 @@ class TokenTable(Generic[Record]):
         """Return what the token stands for, `None` when it was not issued here or is forgotten."""
         return self._records.get(_digest(token))
 
+    def remove(self, token: str) -> None:
+        """Forget one token."""
+        self._records.pop(_digest(token), None)
+
     def drop(self, matches: Callable[[Grant], bool]) -> None:
         """Forget every token of the grants that match."""
         for key in [key for key, record in self._records.items() if matches(record.grant)]:

@@ -7,6 +7,8 @@ from ttscache.sandbox.iam.messages import NO_STORE, Call, Reply
 from ttscache.sandbox.iam.realm import Realm
 from ttscache.sandbox.iam.state import AccessRecord, RefreshRecord
 
+_INTROSPECTED = ("iss", "sub", "aud", "exp", "iat", "nbf", "jti", "client_id", "scope", "act")
+
 
 class TokenInfo:
     """`POST /introspect`, `GET /userinfo` and `POST /revoke`."""
@@ -38,18 +40,33 @@ class TokenInfo:
     def revoke(self, call: Call) -> Reply:
         """Revoke a token of the client's own (RFC 7009); an unknown one is none any more, which is success."""
         client = self._authenticator.client(call)
-        token = _token(call)
-        record: AccessRecord | RefreshRecord | None = self._realm.state.refresh.get(token)
-        if record:
-            record = self._owned(record, client.client_id)
+        state, token = self._realm.state, _token(call)
+        record = state.refresh.get(token) or state.access.get(token)
+        if record is None:
+            return Reply(None)
+        if record.grant.client_id != client.client_id:
+            raise access_denied("Client does not own the presented token")
+        if isinstance(record, RefreshRecord):
+            state.revoke_family(record.grant.family)
+        else:
+            state.access.remove(token)
         return Reply(None)
 
     def _description(self, record: AccessRecord) -> Claims:
-        audience = record.claims.get("aud", ())
+        body: Claims = {"active": True, "token_type": "Bearer"}
+        body |= {name: record.claims[name] for name in _INTROSPECTED if name in record.claims}
+        audience = body.get("aud")
+        if isinstance(audience, list):
+            # A quirk of IAM: RFC 7662 would have the array.
+            body["aud"] = " ".join(audience)
         account = self._realm.state.account_of(record.grant)
-        body: Claims = {"active": True, "token_type": "Bearer"} | dict(record.claims)
-        # A quirk of IAM: RFC 7662 would have it a string or an array.
-        body["aud"] = audience if isinstance(audience, str) else " ".join(audience)
         if account:
-            body["user_id"] = account.user.username
+            body |= {"user_id": account.user.username} | disclosed(account.user, record.grant.scope)
         return body
+
+
+def _token(call: Call) -> str:
+    token = call.value("token")
+    if not token:
+        raise invalid_request("Missing token")
+    return token

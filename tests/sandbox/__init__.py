@@ -1,0 +1,1 @@
+"""The sandbox: an IAM, a CA and the daemon on loopback."""

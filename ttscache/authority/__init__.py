@@ -1,0 +1,1 @@
+"""Where the signing authority's certificate and key are kept."""

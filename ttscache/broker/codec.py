@@ -1,0 +1,97 @@
+"""The records' form in the store: JSON with a format number, so that another version knows what it reads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from proxy_gen.keys import PrivateKey, load_private_key, private_pem
+from ttscache.errors import StoreUnavailableError
+from ttscache.model import Credential, Session, SessionState
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class EndEntity:
+    """An end-entity certificate with its key."""
+
+    certificate: x509.Certificate
+    key: PrivateKey
+
+
+@dataclass(frozen=True)
+class CachedCredential:
+    """A credential with its two ages, in POSIX seconds: past ``soft`` it is renewed behind, past ``hard`` not served."""
+
+    credential: Credential
+    issued_at: float
+    soft: float
+    hard: float
+
+
+def encode_session(session: Session) -> bytes:
+    """Return a session's record."""
+    return _encode({**asdict(session), "state": session.state.value})
+
+
+def decode_session(value: bytes) -> Session:
+    """Read a session's record. Raises StoreUnavailableError, as all here do, for what this version cannot read."""
+    fields = _decode(value)
+    return Session(**{**fields, "state": SessionState(fields["state"])})
+
+
+def encode_end_entity(entity: EndEntity) -> bytes:
+    """Return an end entity's record; it holds the private key."""
+    certificate = entity.certificate.public_bytes(serialization.Encoding.PEM)
+    return _encode({"certificate": certificate.decode(), "key": private_pem(entity.key).decode()})
+
+
+def decode_end_entity(value: bytes) -> EndEntity:
+    """Read an end entity's record."""
+    fields = _decode(value)
+    certificate = x509.load_pem_x509_certificate(fields["certificate"].encode())
+    return EndEntity(certificate, load_private_key(fields["key"].encode(), made_here=True))
+
+
+def encode_cached(cached: CachedCredential) -> bytes:
+    """Return a cached credential's record; it holds the private key."""
+    credential = {**asdict(cached.credential), "pem": cached.credential.pem.decode()}
+    return _encode(
+        {"credential": credential, "issued_at": cached.issued_at, "soft": cached.soft, "hard": cached.hard}
+    )
+
+
+def decode_cached(value: bytes) -> CachedCredential:
+    """Read a cached credential's record."""
+    fields = _decode(value)
+    raw = fields.pop("credential")
+    credential = Credential(
+        **{**raw, "pem": raw["pem"].encode(), "fqans": tuple(raw["fqans"]), "shortened_by": tuple(raw["shortened_by"])}
+    )
+    return CachedCredential(credential=credential, **fields)
+
+
+def encode_fields(fields: dict[str, Any]) -> bytes:
+    """Return the record of a few plain fields."""
+    return _encode(fields)
+
+
+def decode_fields(value: bytes) -> dict[str, Any]:
+    """Read a record of a few plain fields."""
+    return _decode(value)
+
+
+def _encode(fields: dict[str, Any]) -> bytes:
+    return json.dumps({"format": _FORMAT, **fields}, separators=(",", ":")).encode()
+
+
+def _decode(value: bytes) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads(value)
+    if fields.pop("format", None) != _FORMAT:
+        raise StoreUnavailableError("a record of the store was written by another version of ttscache")
+    return fields

@@ -1,0 +1,61 @@
+"""Single flight: work that many ask for at once is done once, and survives each of them going away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, TypeVar
+
+from ttscache.errors import OverloadedError
+from ttscache.net.deadline import Deadline
+
+_Result = TypeVar("_Result")
+
+
+class Flights:
+    """Runs work by key: whoever asks while it is under way waits for the same outcome."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[Hashable, asyncio.Task[Any]] = {}
+
+    def start(self, key: Hashable, work: Callable[[], Awaitable[_Result]]) -> tuple[asyncio.Task[_Result], bool]:
+        """Return the flight of this key, and whether it was started by this call."""
+        task = self._under_way.get(key)
+        if task is not None:
+            return task, False
+        task = asyncio.get_running_loop().create_task(_run(work))
+        self._under_way[key] = task
+        task.add_done_callback(lambda done: self._landed(key, done))
+        return task, True
+
+    async def join(
+        self, key: Hashable, work: Callable[[], Awaitable[_Result]], deadline: Deadline
+    ) -> tuple[_Result, bool]:
+        """Return the work's outcome, and whether this call started it.
+
+        The work has a deadline of its own and goes on when its callers are gone. Raises what the work raises, and
+        :class:`OverloadedError` when ``deadline`` passes first.
+        """
+        task, is_ours = self.start(key, work)
+        try:
+            async with asyncio.timeout(deadline.remaining):
+                return await asyncio.shield(task), is_ours
+        except TimeoutError:
+            if task.done() and not task.cancelled() and isinstance(task.exception(), TimeoutError):
+                raise  # the work's own
+            raise OverloadedError("the answer is not there in time; try again", retry_after=2.0) from None
+
+    async def drain(self) -> None:
+        """Wait for everything that is under way."""
+        while self._under_way:
+            await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+
+    def _landed(self, key: Hashable, task: asyncio.Task[Any]) -> None:
+        if self._under_way.get(key) is task:
+            del self._under_way[key]
+        if not task.cancelled():
+            task.exception()  # looked at, for nobody may be waiting any more
+
+
+async def _run(work: Callable[[], Awaitable[_Result]]) -> _Result:
+    return await work()

@@ -1,0 +1,31 @@
+"""The names of records in the store. Identities are hashed into them: a listing of keys tells nobody's name."""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def session_key(issuer: str, subject: str) -> str:
+    """The session of an identity."""
+    return "session/" + digest(issuer, subject)
+
+
+def owner_key(canonical_dn: str) -> str:
+    """Whose a DN is."""
+    return "owner/" + digest(canonical_dn)
+
+
+def end_entity_key(issuer: str, subject: str, generation: str, dn: str, authority: str) -> str:
+    """The end-entity certificate below which an identity's proxies stand."""
+    return "eec/" + digest(issuer, subject, generation, dn, authority)
+
+
+def credential_key(*parts: object) -> str:
+    """A cached credential, by everything that changes the answer."""
+    return "credential/" + digest(*(str(part) for part in parts))
+
+
+def digest(*parts: str) -> str:
+    """Hash texts so that no two lists of them run together (each is preceded by its length)."""
+    joined = b"".join(len(raw).to_bytes(4) + raw for raw in (part.encode(errors="surrogatepass") for part in parts))
+    return hashlib.sha256(joined).hexdigest()

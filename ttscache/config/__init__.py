@@ -1,0 +1,1 @@
+"""The configuration: one YAML file, its schema, and the settings that come out of it."""

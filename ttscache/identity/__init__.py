@@ -1,0 +1,1 @@
+"""Who presents a token: issuers, their discovery documents and keys, and the verification of tokens."""

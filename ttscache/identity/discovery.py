@@ -1,0 +1,124 @@
+"""An issuer's metadata: OpenID Connect Discovery 1.0, or RFC 8414 where there is no OpenID configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from authlib.oauth2.rfc8414 import get_well_known_url
+
+from ttscache.errors import IssuerUnreachableError
+from ttscache.identity.settings import IssuerSettings
+from ttscache.net.deadline import Deadline
+from ttscache.net.fetch import Answer, Fetcher, FetchFailedError
+from ttscache.net.urls import unsafe_url_reason
+
+# IAM's endpoints move with a release at most.
+_FRESH_FOR = 6 * 3600.0
+# how long a failure is remembered, so that a herd does not knock in step at a door that is shut
+_RETRY_AFTER = 1.0
+_TIMEOUT = 10.0
+_OK = 200
+_NOT_FOUND = 404
+
+
+@dataclass(frozen=True)
+class IssuerMetadata:
+    """The endpoints of an issuer; ``token_endpoint`` is None where the document names none."""
+
+    jwks_uri: str
+    token_endpoint: str | None
+
+
+class Discovery:
+    """One issuer's metadata, fetched when first wanted and kept; a document that is stale beats none."""
+
+    def __init__(self, settings: IssuerSettings, fetcher: Fetcher) -> None:
+        self._settings = settings
+        self._fetcher = fetcher
+        self._metadata: IssuerMetadata | None = None
+        self._next_fetch = 0.0
+        self._lock = asyncio.Lock()
+
+    async def metadata(self, deadline: Deadline) -> IssuerMetadata:
+        """Return the metadata. Raises :class:`IssuerUnreachableError` when there is none to be had."""
+        now = asyncio.get_running_loop().time()
+        if self._metadata is not None and now < self._next_fetch:
+            return self._metadata
+        try:
+            async with asyncio.timeout(deadline.remaining), self._lock:
+                return await self._refreshed(deadline)
+        except TimeoutError:
+            raise self._unreachable("its discovery document did not come in time") from None
+
+    async def token_endpoint(self, deadline: Deadline) -> str:
+        """Return the token endpoint's URL. Raises :class:`IssuerUnreachableError`."""
+        endpoint = (await self.metadata(deadline)).token_endpoint
+        if endpoint is None:
+            raise self._unreachable("its discovery document names no token endpoint")
+        return endpoint
+
+    async def _refreshed(self, deadline: Deadline) -> IssuerMetadata:
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._next_fetch:
+            try:
+                self._metadata = await self._fetch(deadline.within(_TIMEOUT))
+                self._next_fetch = loop.time() + _FRESH_FOR
+            except IssuerUnreachableError:
+                self._next_fetch = loop.time() + _RETRY_AFTER
+                if self._metadata is None:
+                    raise
+        if self._metadata is None:
+            raise self._unreachable("its discovery document could not be had a moment ago")
+        return self._metadata
+
+    async def _fetch(self, deadline: Deadline) -> IssuerMetadata:
+        answer = await self._get("openid-configuration", deadline)
+        if answer.status == _NOT_FOUND:
+            answer = await self._get("oauth-authorization-server", deadline)
+        if answer.status != _OK:
+            raise self._unreachable(f"its discovery document was answered with status {answer.status}")
+        try:
+            document = json.loads(answer.body)
+        except (ValueError, RecursionError):
+            raise self._unreachable("its discovery document is not JSON") from None
+        return self._checked(document)
+
+    async def _get(self, suffix: str, deadline: Deadline) -> Answer:
+        # OpenID Connect appends the path to the issuer's, RFC 8414 puts it before; for most issuers it is the same
+        url = (
+            self._settings.url.rstrip("/") + "/.well-known/" + suffix
+            if suffix == "openid-configuration"
+            else get_well_known_url(self._settings.url.rstrip("/"), external=True, suffix=suffix)
+        )
+        try:
+            return await self._fetcher.get(url, deadline)
+        except FetchFailedError as error:
+            raise self._unreachable(f"its discovery document cannot be fetched: {error.reason}") from None
+
+    def _checked(self, document: Any) -> IssuerMetadata:  # noqa: ANN401 - whatever JSON came
+        if not isinstance(document, dict):
+            raise self._unreachable("its discovery document is not a JSON object")
+        named = document.get("issuer")
+        # IAM's document has a slash at the end whatever the configured URL; nothing else may differ
+        if not isinstance(named, str) or named.rstrip("/") not in {
+            self._settings.url.rstrip("/"),
+            self._settings.token_issuer.rstrip("/"),
+        }:
+            raise self._unreachable("its discovery document names another issuer")
+        jwks_uri = document.get("jwks_uri")
+        token_endpoint = document.get("token_endpoint")
+        if not _is_callable(jwks_uri):
+            raise self._unreachable("its discovery document has no usable jwks_uri")
+        if token_endpoint is not None and not _is_callable(token_endpoint):
+            raise self._unreachable("its discovery document has no usable token_endpoint")
+        return IssuerMetadata(jwks_uri=jwks_uri, token_endpoint=token_endpoint)
+
+    def _unreachable(self, why: str) -> IssuerUnreachableError:
+        return IssuerUnreachableError(f"issuer '{self._settings.name}' cannot be used now: {why}")
+
+
+def _is_callable(url: object) -> TypeGuard[str]:
+    return isinstance(url, str) and unsafe_url_reason(url) is None

@@ -1,0 +1,40 @@
+"""What the configuration says of an issuer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+
+class TokenProfile(Enum):
+    """Where an issuer's tokens keep groups and entitlements."""
+
+    WLCG = "wlcg"
+    IAM = "iam"
+    AARC = "aarc"
+    OIDC = "oidc"
+
+
+# What stands in `audiences` for a token without `aud`.
+NO_AUDIENCE = ""
+
+# Asymmetric only: with HMAC whoever can verify can also sign.
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+
+
+@dataclass(frozen=True)
+class IssuerSettings:
+    """An issuer: ``url`` is where its discovery document is, ``token_issuer`` what `iss` must be to the letter.
+
+    ``leeway`` is in seconds, for clocks that differ.
+    """
+
+    name: str
+    url: str
+    token_issuer: str
+    audiences: frozenset[str]
+    algorithms: frozenset[str]
+    token_profile: TokenProfile
+    leeway: float
+    ca_file: Path | None = None

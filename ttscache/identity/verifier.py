@@ -1,0 +1,223 @@
+"""Token verification: RFC 7519, RFC 8725 (best current practice), RFC 9068 where an access token follows it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jwt
+from jwt.exceptions import InvalidSignatureError, PyJWTError
+
+from ttscache.errors import (
+    AudienceMismatchError,
+    IssuerUnknownError,
+    TokenAlgorithmError,
+    TokenExpiredError,
+    TokenMalformedError,
+    TokenMissingError,
+    TokenNotYetValidError,
+    TokenSignatureError,
+)
+from ttscache.identity import claims as claim_readers
+from ttscache.identity.discovery import Discovery
+from ttscache.identity.jwks import JwksCache
+from ttscache.identity.settings import NO_AUDIENCE, IssuerSettings
+from ttscache.model import Identity
+from ttscache.net.deadline import Deadline
+from ttscache.net.fetch import Fetcher
+
+# IAM's tokens have 1 to 2 KiB; a user in hundreds of groups has some 10.
+MAX_TOKEN_BYTES = 16 * 1024
+_MAX_CLAIMS = 256
+_MAX_SUBJECT = 255  # OpenID Connect Core section 2
+_MAX_KID = 512
+_MAX_REMEMBERED = 50_000
+# a header that brings its own key, or says where to fetch one, is an attack or a mistake (RFC 8725 section 3.10)
+_KEY_HEADERS = ("jwk", "jku", "x5u", "x5c")
+# explicit types that an access token may have (RFC 8725 section 3.11, RFC 9068 section 2.1)
+_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+_JWS = jwt.PyJWS()
+
+
+class Issuer:
+    """A configured issuer with what was learnt of it."""
+
+    def __init__(self, settings: IssuerSettings, fetcher: Fetcher) -> None:
+        self.settings = settings
+        self.discovery = Discovery(settings, fetcher)
+        self.jwks = JwksCache(settings.name, self.discovery, fetcher)
+
+
+class TokenVerifier:
+    """Verifies tokens of several issuers. A verified token is remembered by its digest until its `exp`."""
+
+    def __init__(self, issuers: Iterable[Issuer], clock: Callable[[], float]) -> None:
+        self._by_iss: dict[str, list[Issuer]] = {}
+        for issuer in issuers:
+            self._by_iss.setdefault(issuer.settings.token_issuer, []).append(issuer)
+        self._clock = clock
+        self._remembered: OrderedDict[str, tuple[Identity, Issuer, int]] = OrderedDict()
+
+    async def verify(self, token: str, deadline: Deadline) -> Identity:
+        """Return who presents this token to us. Raises a :class:`TokenError`, or IssuerUnreachableError."""
+        digest = token_digest(token)
+        remembered = self._recall(digest)
+        if remembered is not None:
+            return remembered
+        header, claims = _parse(token)
+        issuer = self._issuer_of(claims)
+        _require_audience(claims, issuer.settings.audiences)
+        identity = await self._verified(token, header, claims, issuer, deadline)
+        self._remember(identity, issuer)
+        return identity
+
+    async def inspect(self, token: str, issuer_name: str, deadline: Deadline) -> Mapping[str, Any]:
+        """Return the claims of a token that ``issuer_name`` made for somebody else: all checks but the audience."""
+        header, claims = _parse(token)
+        issuer = next((i for i in self._by_iss.get(_string(claims, "iss"), ()) if i.settings.name == issuer_name), None)
+        if issuer is None:
+            raise IssuerUnknownError("the token is another issuer's")
+        await self._verified(token, header, claims, issuer, deadline)
+        return claims
+
+    def forget(self, predicate: Callable[[Identity], bool]) -> None:
+        """Forget remembered tokens, so that they are verified anew."""
+        for digest in [digest for digest, entry in self._remembered.items() if predicate(entry[0])]:
+            del self._remembered[digest]
+
+    async def _verified(
+        self, token: str, header: Mapping[str, Any], claims: Mapping[str, Any], issuer: Issuer, deadline: Deadline
+    ) -> Identity:
+        algorithm = _algorithm(header, issuer.settings)
+        _require_plain_header(header)
+        _require_times(claims, self._clock(), issuer.settings.leeway)
+        key = await issuer.jwks.key_for(_kid(header), algorithm, deadline)
+        try:
+            _JWS.decode(token, key.key, algorithms=[algorithm])  # type: ignore[arg-type] # a key type that PyJWT made
+        except InvalidSignatureError:
+            raise TokenSignatureError("the token's signature does not hold") from None
+        except (PyJWTError, ValueError, TypeError):
+            raise TokenMalformedError("the token is malformed") from None
+        return _identity(token_digest(token), claims, issuer.settings)
+
+    def _issuer_of(self, claims: Mapping[str, Any]) -> Issuer:
+        candidates = self._by_iss.get(_string(claims, "iss"))
+        if not candidates:
+            raise IssuerUnknownError("the token's issuer is not configured here (it must match to the letter)")
+        presented = claim_readers.audiences(claims) or {NO_AUDIENCE}
+        # issuers that share an `iss` are told apart by the audience
+        return next((i for i in candidates if presented & i.settings.audiences), candidates[0])
+
+    def _recall(self, digest: str) -> Identity | None:
+        entry = self._remembered.get(digest)
+        if entry is None:
+            return None
+        identity, issuer, epoch = entry
+        now = self._clock()
+        leeway = issuer.settings.leeway
+        if now >= identity.expires_at + leeway or now < identity.issued_at - leeway or epoch != issuer.jwks.epoch:
+            del self._remembered[digest]
+            return None
+        return identity
+
+    def _remember(self, identity: Identity, issuer: Issuer) -> None:
+        self._remembered[identity.digest] = (identity, issuer, issuer.jwks.epoch)
+        if len(self._remembered) > _MAX_REMEMBERED:
+            self._remembered.popitem(last=False)
+
+
+def token_digest(token: str) -> str:
+    """SHA-256 of a token in hexadecimal: what stands for it where it must not be kept."""
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+
+
+def _parse(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return header and claims, not verified yet."""
+    if not token:
+        raise TokenMissingError("no token was presented")
+    if len(token) > MAX_TOKEN_BYTES:
+        raise TokenMalformedError(f"the token has more than {MAX_TOKEN_BYTES} characters")
+    try:
+        decoded = _JWS.decode_complete(token, options={"verify_signature": False})
+        claims = json.loads(decoded["payload"])
+    except (PyJWTError, ValueError, RecursionError, TypeError, AttributeError):
+        raise TokenMalformedError("the token is not a signed JWT") from None
+    if not isinstance(claims, dict) or len(claims) > _MAX_CLAIMS:
+        raise TokenMalformedError(f"the token's claims are not an object of at most {_MAX_CLAIMS} members")
+    return decoded["header"], claims
+
+
+def _algorithm(header: Mapping[str, Any], settings: IssuerSettings) -> str:
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in settings.algorithms:
+        raise TokenAlgorithmError(f"the token's algorithm is not on the list of issuer '{settings.name}'")
+    return algorithm
+
+
+def _require_plain_header(header: Mapping[str, Any]) -> None:
+    if "crit" in header:
+        raise TokenMalformedError("the token's header has critical extensions, of which none is known here")
+    if any(name in header for name in _KEY_HEADERS):
+        raise TokenMalformedError("the token's header brings a key of its own")
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower() not in _TYPES:
+        raise TokenMalformedError("the token is of another type than an access token")
+
+
+def _kid(header: Mapping[str, Any]) -> str | None:
+    kid = header.get("kid")
+    if not isinstance(kid, str | None) or (kid is not None and len(kid) > _MAX_KID):
+        raise TokenMalformedError("the token's key identifier is not a string of reasonable length")
+    return kid
+
+
+def _require_times(claims: Mapping[str, Any], now: float, leeway: float) -> None:
+    if now >= _moment(claims, "exp") + leeway:
+        raise TokenExpiredError("the token has expired; obtain a new one")
+    for name in ("nbf", "iat"):
+        if name in claims and _moment(claims, name) > now + leeway:
+            raise TokenNotYetValidError(f"the token's '{name}' lies ahead; is a clock wrong?")
+
+
+def _require_audience(claims: Mapping[str, Any], accepted: frozenset[str]) -> None:
+    presented = claim_readers.audiences(claims) or {NO_AUDIENCE}
+    if not presented & accepted:
+        raise AudienceMismatchError("the token is for another audience; ask its issuer for one with our audience")
+
+
+def _moment(claims: Mapping[str, Any], name: str) -> float:
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise TokenMalformedError(f"the token's '{name}' is missing or not a number")
+    if not 0 <= value < 2**40:
+        raise TokenMalformedError(f"the token's '{name}' is not a time")
+    return float(value)
+
+
+def _string(claims: Mapping[str, Any], name: str) -> str:
+    value = claims.get(name)
+    if not isinstance(value, str) or not value:
+        raise TokenMalformedError(f"the token's '{name}' is missing or not a string")
+    return value
+
+
+def _identity(digest: str, claims: Mapping[str, Any], settings: IssuerSettings) -> Identity:
+    subject = _string(claims, "sub")
+    if len(subject) > _MAX_SUBJECT:
+        raise TokenMalformedError(f"the token's 'sub' has more than {_MAX_SUBJECT} characters")
+    return Identity(
+        issuer=settings.name,
+        subject=subject,
+        client_id=claim_readers.client_id(claims),
+        groups=claim_readers.groups(settings.token_profile, claims),
+        scopes=claim_readers.scopes(claims),
+        entitlements=claim_readers.entitlements(claims),
+        claims=claims,
+        issued_at=_moment(claims, "iat") if "iat" in claims else 0.0,
+        expires_at=_moment(claims, "exp"),
+        digest=digest,
+    )

@@ -1,0 +1,122 @@
+"""The frozen values that travel between the rooms. Times are POSIX seconds, UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+@dataclass(frozen=True, eq=False)
+class Identity:
+    """Who presented a verified token, in terms that mapping rules can ask for.
+
+    ``issuer`` is the configured name. ``groups`` begin with a slash. ``digest`` is the token's SHA-256 in
+    hexadecimal, which stands for it wherever the token itself must not be kept. ``expires_at`` is the token's `exp`.
+    """
+
+    issuer: str
+    subject: str
+    client_id: str | None
+    groups: tuple[str, ...]
+    scopes: frozenset[str]
+    entitlements: tuple[str, ...]
+    claims: Mapping[str, Any]
+    issued_at: float
+    expires_at: float
+    digest: str
+
+
+@dataclass(frozen=True)
+class RuleTrace:
+    """What one mapping rule said of an identity: matched, or the condition that it missed."""
+
+    rule: str
+    matched: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the mapping gives an identity. ``dn`` is in slash form; the first profile is the default."""
+
+    rule: str
+    dn: str
+    account: str | None
+    fqans: tuple[str, ...]
+    scopes: tuple[str, ...]
+    profiles: tuple[str, ...]
+    shared: bool
+    trace: tuple[RuleTrace, ...]
+
+
+class OutputType(Enum):
+    """What a profile gives out; the value is the name in configuration."""
+
+    X509_PROXY = "x509-proxy"
+
+
+@dataclass(frozen=True)
+class CredentialRequest:
+    """What a caller asks for, already of the right types. ``lifetime`` is in seconds; None means the profile's.
+
+    ``csr`` is a PEM certificate signing request; without one the daemon makes the key.
+    """
+
+    output: OutputType = OutputType.X509_PROXY
+    profile: str | None = None
+    lifetime: int | None = None
+    limited: bool | None = None
+    fqans: tuple[str, ...] = ()
+    csr: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What was issued. ``pem`` is a secret when the daemon made the key.
+
+    ``subject`` is the leaf's DN and ``identity`` the end-entity certificate's, in slash form; ``serial`` is the
+    leaf's, ``eec_serial`` the one that a CRL would name; ``shortened_by`` names what cut the lifetime.
+    """
+
+    pem: bytes
+    subject: str
+    identity: str
+    account: str | None
+    issuer: str
+    not_before: float
+    not_after: float
+    fqans: tuple[str, ...]
+    serial: int
+    eec_serial: int
+    profile: str
+    shortened_by: tuple[str, ...]
+
+
+class SessionState(Enum):
+    """Where a session stands. REFRESHING is the mark that a refresh token may be in use at this moment."""
+
+    ACTIVE = "active"
+    REFRESHING = "refreshing"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class Session:
+    """The daemon's standing with an issuer on an identity's behalf.
+
+    ``generation`` is another at each opening, so that nothing cached under an ended session is served from a new
+    one. ``ends_at`` is when it ends in any case. ``fence`` is the lease under which the mark was set.
+    """
+
+    issuer: str
+    subject: str
+    generation: str
+    state: SessionState
+    opened_at: float
+    confirmed_at: float
+    ends_at: float
+    refresh_token: str | None
+    fence: int = 0
+    end_reason: str | None = None

@@ -1,0 +1,1 @@
+"""Bounded fetches that keep deadlines, and circuits around upstreams. Knows nothing of what is fetched."""

@@ -1,0 +1,66 @@
+"""What every store does: the interface that one conformance suite holds all of them to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+# As `if_version`: the record must not be there yet.
+ABSENT = 0
+
+
+@dataclass(frozen=True)
+class Record:
+    """A value with its version (1 and up, growing with each write) and its end of life in POSIX seconds."""
+
+    value: bytes
+    version: int
+    expires_at: float
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The exclusive right to do something for a while.
+
+    ``fence`` grows with each lease of the name, so that a write can tell under which one it was made.
+    """
+
+    name: str
+    fence: int
+    holder: str
+
+
+class ConflictError(Exception):
+    """The record is not at the version that the write was made for."""
+
+
+class Store(Protocol):
+    """Records by key. All methods raise :class:`ttscache.errors.StoreUnavailableError` when the store fails.
+
+    A write that has returned survives a crash of the process (of the machine, where the store is on a disk).
+    """
+
+    async def get(self, key: str) -> Record | None:
+        """Return the record, or None when there is none or its life is over."""
+
+    async def put(self, key: str, value: bytes, *, expires_at: float, if_version: int | None = None) -> int:
+        """Write a record and return its new version.
+
+        ``if_version``: the version that it must have now (:data:`ABSENT` for none); None writes whatever is there.
+        Raises :class:`ConflictError`.
+        """
+
+    async def delete(self, key: str) -> None:
+        """Remove a record if it is there."""
+
+    async def acquire(self, name: str, *, seconds: float) -> Lease | None:
+        """Take the lease of this name for so long, or return None while another holds it."""
+
+    async def release(self, lease: Lease) -> None:
+        """Give a lease back; nothing happens when it has passed to another meanwhile."""
+
+    async def sweep(self) -> None:
+        """Remove what has expired."""
+
+    async def close(self) -> None:
+        """Close the store."""

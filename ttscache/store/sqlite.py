@@ -1,0 +1,171 @@
+"""The embedded store: one SQLite file, in WAL mode, every commit flushed to the disk before it is told.
+
+Several processes of one machine may share the file. Statements run in one thread of their own: sqlite3 blocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from ttscache.errors import StoreUnavailableError
+from ttscache.store.base import ABSENT, ConflictError, Lease, Record
+from ttscache.store.presence import Presence
+
+_Result = TypeVar("_Result")
+
+# `fence` is one counter for all leases: it must grow, not be dense.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS records (
+  key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL, expires_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS records_by_expiry ON records (expires_at);
+CREATE TABLE IF NOT EXISTS leases (
+  name TEXT PRIMARY KEY, fence INTEGER NOT NULL, holder TEXT NOT NULL, expires_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT OR IGNORE INTO counters VALUES ('fence', 0);
+"""
+# another process of this machine may be writing; its transactions take milliseconds
+_BUSY_TIMEOUT_SECONDS = 5.0
+
+
+class SqliteStore:
+    """A :class:`ttscache.store.base.Store` in a file."""
+
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        """Open or create the file, readable by its owner only. Raises StoreUnavailableError."""
+        self._path = path
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
+        self._closing = False
+        self._presence = Presence(path)
+        try:
+            self._connection = self._thread.submit(self._open).result()
+        except StoreUnavailableError:
+            self._thread.shutdown()
+            raise
+
+    async def get(self, key: str) -> Record | None:
+        """See Store."""
+        return await self._run(lambda: self._get(key))
+
+    async def put(self, key: str, value: bytes, *, expires_at: float, if_version: int | None = None) -> int:
+        """See Store."""
+        return await self._run(lambda: self._put(key, value, expires_at, if_version))
+
+    async def delete(self, key: str) -> None:
+        """See Store."""
+        await self._run(lambda: self._write("DELETE FROM records WHERE key = ?", (key,)))
+
+    async def acquire(self, name: str, *, seconds: float) -> Lease | None:
+        """See Store."""
+        return await self._run(lambda: self._acquire(name, seconds))
+
+    async def release(self, lease: Lease) -> None:
+        """See Store."""
+        await self._run(
+            lambda: self._write("DELETE FROM leases WHERE name = ? AND holder = ?", (lease.name, lease.holder))
+        )
+
+    async def sweep(self) -> None:
+        """See Store."""
+        await self._run(self._sweep)
+
+    async def close(self) -> None:
+        """See Store."""
+        if not self._closing:
+            self._closing = True
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
+            self._thread.shutdown()
+            self._presence.withdraw()
+
+    async def _run(self, work: Callable[[], _Result]) -> _Result:
+        if self._closing:
+            raise StoreUnavailableError("the store is closed")
+
+        def translated() -> _Result:
+            with self._translated():
+                return work()
+
+        # shielded: a caller that goes away must not leave a statement half awaited; its outcome is simply not told
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, translated))
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            # SQLite's own words ("database or disk is full", "attempt to write a readonly database") are of use
+            raise StoreUnavailableError(f"the store {self._path} cannot be used: {error}") from None
+
+    def _open(self) -> sqlite3.Connection:
+        with self._translated():
+            # made by us, so that it never exists with a mode that others can read; WAL files take over its mode
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")  # a rotated refresh token must survive a power cut
+            connection.executescript(_SCHEMA)
+            self._presence.announce()
+            return connection
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:  # SQLite itself rolls back on some errors, a full disk among them
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        with self._transaction():
+            self._connection.execute(statement, values)
+
+    def _get(self, key: str) -> Record | None:
+        row = self._connection.execute(
+            "SELECT value, version, expires_at FROM records WHERE key = ? AND expires_at > ?", (key, self._clock())
+        ).fetchone()
+        return None if row is None else Record(*row)
+
+    def _put(self, key: str, value: bytes, expires_at: float, if_version: int | None) -> int:
+        with self._transaction():
+            row = self._connection.execute("SELECT version, expires_at FROM records WHERE key = ?", (key,)).fetchone()
+            version = int(row[0]) if row is not None and row[1] > self._clock() else ABSENT
+            if if_version is not None and if_version != version:
+                raise ConflictError(key)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (key, value, version + 1, expires_at)
+            )
+        return version + 1
+
+    def _acquire(self, name: str, seconds: float) -> Lease | None:
+        now = self._clock()
+        with self._transaction():
+            held = self._connection.execute("SELECT expires_at, holder FROM leases WHERE name = ?", (name,)).fetchone()
+            if held is not None and held[0] > now and self._presence.is_alive(held[1].partition(".")[0]):
+                return None
+            (fence,) = self._connection.execute(
+                "UPDATE counters SET value = value + 1 WHERE name = 'fence' RETURNING value"
+            ).fetchone()
+            lease = Lease(name, fence, f"{self._presence.name}.{secrets.token_hex(4)}")
+            self._connection.execute(
+                "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?)", (name, fence, lease.holder, now + seconds)
+            )
+        return lease
+
+    def _sweep(self) -> None:
+        now = self._clock()
+        with self._transaction():
+            self._connection.execute("DELETE FROM records WHERE expires_at <= ?", (now,))
+            self._connection.execute("DELETE FROM leases WHERE expires_at <= ?", (now,))
