@@ -206,17 +206,19 @@ def _require_no_authority(certificate: x509.Certificate, depth: int) -> None:
     usage = _find(certificate, x509.KeyUsage)
     if usage is not None and usage.value.key_cert_sign:
         raise VerificationError("key_usage", depth, "keyCertSign is for CAs only")
-    for extension in certificate.extensions:
-        if extension.oid == _NETSCAPE_CERT_TYPE and _marks_authority(extension.value):
-            raise VerificationError(
-                "extension_unsupported", depth, "Netscape's certificate type is malformed or a CA's"
-            )
+    if any(_netscape_type(extension) & _NETSCAPE_CA_BITS for extension in certificate.extensions):
+        # OpenSSL asks it where basicConstraints is missing
+        raise VerificationError("is_a_ca", depth, "Netscape's certificate type is a CA's")
 
 
-def _marks_authority(value: x509.ExtensionType) -> bool:
-    """Tell whether Netscape's certificate type makes a CA of it: OpenSSL asks where basicConstraints is missing."""
-    der = value.public_bytes()
-    return len(der) != _NETSCAPE_LENGTH or der[:2] != b"\x03\x02" or bool(der[-1] & _NETSCAPE_CA_BITS)
+def _netscape_type(extension: x509.Extension[x509.ExtensionType]) -> int:
+    """Return the bits of Netscape's certificate type, 0 of another extension. Raises ValueError."""
+    if extension.oid != _NETSCAPE_CERT_TYPE:
+        return 0
+    der = extension.value.public_bytes()
+    if len(der) != _NETSCAPE_LENGTH or der[:2] != b"\x03\x02":
+        raise ValueError("not a bit string of one octet")
+    return der[-1]
 
 
 def _require_strong_key(certificate: x509.Certificate, depth: int) -> None:
@@ -239,6 +241,8 @@ def _require_strong_signature(certificate: x509.Certificate, depth: int) -> None
 
 def _extensions(certificate: x509.Certificate, depth: int) -> x509.Extensions:
     try:
+        for extension in certificate.extensions:
+            _netscape_type(extension)
         return certificate.extensions
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise VerificationError("extension_malformed", depth, "the certificate's extensions are malformed") from None

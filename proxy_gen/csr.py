@@ -30,7 +30,7 @@ def csr_public_key(pem: bytes) -> PublicKey:
     try:
         request = x509.load_pem_x509_csr(pem)
         key = request.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise CsrRefusedError("csr_invalid", "not a PEM certificate signing request") from None
     strong = require_strong(key)
     try:

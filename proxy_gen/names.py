@@ -144,8 +144,14 @@ def _octets(attribute: x509.NameAttribute[str | bytes]) -> bytes:
 
 
 def _oneline_attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
-    value = "".join(chr(o) if o in _PRINTABLE_ASCII else f"\\x{o:02X}" for o in _octets(attribute))
+    value = "".join(map(_oneline_octet, _octets(attribute)))
     return f"{short_name(attribute.oid) or attribute.oid.dotted_string}={value}"
+
+
+def _oneline_octet(octet: int) -> str:
+    if octet in b"/+":
+        return "\\" + chr(octet)  # so that a value never looks like another component (OpenSSL 3)
+    return chr(octet) if octet in _PRINTABLE_ASCII else f"\\x{octet:02X}"
 
 
 def _rfc2253_attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
@@ -176,7 +182,8 @@ def _rfc2253_value(value: str) -> str:
     out = []
     for position, character in enumerate(value):
         outer_space = character == " " and position in (0, len(value) - 1)
-        if character in _RFC2253_SPECIAL or outer_space or (character == "#" and position == 0):
+        hash_sign = character == "#" and position == 0 and len(value) > 1  # alone, OpenSSL prints it bare
+        if character in _RFC2253_SPECIAL or outer_space or hash_sign:
             out.append("\\" + character)
         elif ord(character) in _PRINTABLE_ASCII:
             out.append(character)
@@ -239,7 +246,7 @@ def _split_rdns(text: str) -> Iterator[str]:
 def _unescape(raw: str) -> str:
     """Undo RFC 4514 section 2.4: drop white space around the value that no backslash protects, resolve escapes."""
     raw = raw.lstrip(" ")
-    if raw.startswith("#"):
+    if raw.startswith("#") and raw.rstrip(" ") != "#":
         raise NameRefusedError("name_malformed", "a value in hexadecimal DER is not taken")
     octets = bytearray()
     end = 0  # up to where the value reaches: behind its last character that is not a bare space

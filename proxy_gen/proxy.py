@@ -36,14 +36,16 @@ def issue_proxy(
 ) -> x509.Certificate:
     """Sign a proxy for ``public_key`` under ``issuer``, an end-entity certificate or another proxy.
 
-    ``path_length`` is how many further proxies may stand below it (None: no limit of its own). The validity lies
-    inside the issuer's. Raises :class:`IssuanceError` for what RFC 3820 section 4 would refuse later, and
+    ``path_length`` is how many further proxies may stand below it (None: as many as the issuer allows). The validity
+    lies inside the issuer's. Raises :class:`IssuanceError` for what RFC 3820 section 4 would refuse later, and
     :class:`proxy_gen.errors.KeyRefusedError` for a weak key.
     """
     require_strong(public_key)
     parent = _decoded(issuer)
     _require_may_sign(issuer, issuer_key, public_key)
     _require_policy(parent, kind, path_length)
+    if path_length is None and parent is not None and parent.path_length is not None:
+        path_length = parent.path_length - 1  # said again, for the next issuer sees only this certificate
     not_before, not_after = validity_within(issuer, now=now, lifetime=lifetime)
     serial = x509.random_serial_number()
     is_rsa = isinstance(public_key, rsa.RSAPublicKey)
@@ -91,7 +93,7 @@ def _require_policy(parent: ProxyCertInfo | None, kind: ProxyKind, path_length: 
         return
     if parent.path_length == 0:
         raise IssuanceError("path_length", "the issuing proxy's path length allows no proxy below it")
-    if None not in (parent.path_length, path_length) and path_length >= parent.path_length:
+    if parent.path_length is not None and path_length is not None and path_length >= parent.path_length:
         # RFC 3820 section 4.1.3 would let the parent's prevail; OpenSSL refuses the chain
         raise IssuanceError("path_length", "the path length must be less than the issuing proxy's")
     if parent.kind is ProxyKind.LIMITED and kind is not ProxyKind.LIMITED:

@@ -56,9 +56,11 @@ class TrustAnchors:
 
     @classmethod
     def of(cls, certificates: Iterable[x509.Certificate]) -> TrustAnchors:
-        """Trust these certificates."""
+        """Trust these certificates. Raises :class:`CredentialFileError` (``trust_malformed``) for unreadable names."""
         by_subject: dict[x509.Name, tuple[x509.Certificate, ...]] = {}
         for certificate in dict.fromkeys(certificates):
+            if not _is_readable(certificate):
+                raise CredentialFileError("trust_malformed", "a trusted certificate's subject or issuer is malformed")
             by_subject[certificate.subject] = (*by_subject.get(certificate.subject, ()), certificate)
         return cls(by_subject)
 
@@ -72,16 +74,25 @@ class TrustAnchors:
         for name in sorted(filter(_CERTIFICATE_FILE.match, files)):
             try:
                 found = x509.load_pem_x509_certificates(files[name])
-                for certificate in found:
-                    certificate.subject, certificate.issuer  # noqa: B018 - decoded on first use
-            except (ValueError, TypeError, x509.InvalidVersion):
+            except (ValueError, x509.InvalidVersion):
                 raise CredentialFileError("trust_malformed", f"{name} holds no PEM certificate") from None
+            if not all(map(_is_readable, found)):
+                raise CredentialFileError("trust_malformed", f"{name} has a malformed subject or issuer")
             certificates += found
         return cls.of(certificates)
 
     def issuers_of(self, certificate: x509.Certificate) -> tuple[x509.Certificate, ...]:
         """Return the anchors with the name of this certificate's issuer."""
         return self.by_subject.get(certificate.issuer, ())
+
+
+def _is_readable(certificate: x509.Certificate) -> bool:
+    """Tell whether the names, which are decoded on first use, can be decoded."""
+    try:
+        certificate.subject, certificate.issuer  # noqa: B018
+    except (ValueError, TypeError):
+        return False
+    return True
 
 
 def is_certificate_file(name: str) -> bool:

@@ -67,7 +67,7 @@ def verify(chain: Sequence[x509.Certificate], trust: TrustAnchors, now: datetime
     depth_of_eec = len(infos)
     if depth_of_eec == len(chain):
         raise VerificationError("chain_incomplete", depth_of_eec - 1, "the proxy's end-entity certificate is missing")
-    authorities = _path_to_root(chain, depth_of_eec, trust)
+    authorities = _path_to_root(chain, depth_of_eec, trust, now)
     path = [*chain[: depth_of_eec + 1], *authorities]
     _require_nothing_else(chain, path)
     _check_path(path, infos, now)
@@ -105,7 +105,9 @@ def _leading_proxies(chain: Sequence[x509.Certificate]) -> list[ProxyCertInfo]:
     return infos
 
 
-def _path_to_root(chain: Sequence[x509.Certificate], depth: int, trust: TrustAnchors) -> list[x509.Certificate]:
+def _path_to_root(
+    chain: Sequence[x509.Certificate], depth: int, trust: TrustAnchors, now: datetime
+) -> list[x509.Certificate]:
     """Return the trusted CAs above the EEC at ``depth``, up to a self-signed one."""
     path: list[x509.Certificate] = []
     certificate = chain[depth]
@@ -117,7 +119,9 @@ def _path_to_root(chain: Sequence[x509.Certificate], depth: int, trust: TrustAnc
             )
         if depth + len(path) >= MAX_CHAIN:
             raise VerificationError("chain_too_long", MAX_CHAIN, "the CAs' chain has no self-signed end")
-        certificate = next((c for c in candidates if _signature_holds(certificate, c)), candidates[0])
+        signers = [c for c in candidates if _signature_holds(certificate, c)] or candidates
+        # a CA that was renewed with its key is there twice for a while
+        certificate = next((c for c in signers if c.not_valid_before_utc <= now < c.not_valid_after_utc), signers[0])
         path.append(certificate)
     return path
 

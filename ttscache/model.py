@@ -51,12 +51,6 @@ class Decision:
     trace: tuple[RuleTrace, ...]
 
 
-class OutputType(Enum):
-    """What a profile gives out; the value is the name in configuration."""
-
-    X509_PROXY = "x509-proxy"
-
-
 @dataclass(frozen=True)
 class CredentialRequest:
     """What a caller asks for, already of the right types. ``lifetime`` is in seconds; None means the profile's.
@@ -64,7 +58,6 @@ class CredentialRequest:
     ``csr`` is a PEM certificate signing request; without one the daemon makes the key.
     """
 
-    output: OutputType = OutputType.X509_PROXY
     profile: str | None = None
     lifetime: int | None = None
     limited: bool | None = None

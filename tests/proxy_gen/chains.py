@@ -41,32 +41,24 @@ def authority(kind: KeyKind = KeyKind.P_256, dn: str = f"{TOP}/CN=CA") -> Certif
 
 
 @cache
-def below(issuer: CertificateAuthority, dn: str) -> CertificateAuthority:
-    """Return a CA like that one, signed by it; the upper one's path length has room for it."""
-    made = authority(KeyKind.P_256, dn)
-    identifier = authority_key_identifier(issuer.certificate)
-    draft = replace(Draft.of(made.certificate), issuer=issuer.certificate.subject.public_bytes())
-    return CertificateAuthority(load(draft.having(Extension.of(identifier)).sign(issuer.key)), made.key)
-
-
-@cache
-def root(cas_below: int, kind: KeyKind = KeyKind.P_256) -> CertificateAuthority:
-    """Return a self-signed CA whose path length bears so many CAs below it."""
-    made = authority(kind, f"{TOP}/CN=Root")
-    constraints = Extension.of(x509.BasicConstraints(ca=True, path_length=cas_below), critical=True)
-    return CertificateAuthority(load(Draft.of(made.certificate).having(constraints).sign(made.key)), made.key)
-
-
-def authorities(count: int, kind: KeyKind = KeyKind.P_256) -> list[CertificateAuthority]:
-    """Return a hierarchy of CAs, the one that issues first, the self-signed one last."""
+def authorities(count: int, kind: KeyKind = KeyKind.P_256) -> tuple[CertificateAuthority, ...]:
+    """Return a hierarchy of CAs, the one that issues first, the self-signed one last; path lengths just suffice."""
     if count == 1:
-        return [authority(kind)]
-    found = [root(count - 1, kind)]
-    for number in range(1, count):
-        upper = found[0]
-        made = below(upper, f"{TOP}/CN=CA {number}")
-        found.insert(0, made)
-    return found
+        return (authority(kind),)
+    found = [_bearing(count - 1, authority(kind, f"{TOP}/CN=Root"), None)]
+    for number in range(count - 2, -1, -1):
+        found.insert(0, _bearing(number, authority(KeyKind.P_256, f"{TOP}/CN=CA {number}"), found[0]))
+    return tuple(found)
+
+
+def _bearing(cas_below: int, made: CertificateAuthority, issuer: CertificateAuthority | None) -> CertificateAuthority:
+    """Return this CA with another path length, and signed by another CA where there is one above it."""
+    issuer = issuer or made
+    draft = replace(Draft.of(made.certificate), issuer=issuer.certificate.subject.public_bytes()).having(
+        Extension.of(x509.BasicConstraints(ca=True, path_length=cas_below), critical=True),
+        Extension.of(authority_key_identifier(issuer.certificate)),
+    )
+    return CertificateAuthority(load(draft.sign(issuer.key)), made.key)
 
 
 def path(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-
-from cryptography import x509
 
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OID = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 UTF8, NUMERIC, PRINTABLE, T61, VIDEOTEX, IA5 = 0x0C, 0x12, 0x13, 0x14, 0x15, 0x16
@@ -71,11 +71,12 @@ def name(*rdns: Attribute | Iterable[Attribute]) -> bytes:
     return sequence(*(tlv(SET, *sorted(attribute.encoded for attribute in rdn)) for rdn in sets))
 
 
+def pem(label: str, octets: bytes) -> bytes:
+    """Wrap octets as PEM (RFC 7468)."""
+    lines = "\n".join(textwrap.wrap(base64.b64encode(octets).decode(), 64))
+    return f"-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n".encode()
+
+
 def extension(dotted: str, value: bytes, *, critical: bool = False) -> bytes:
     """Encode an extension, whose value may be anything."""
     return sequence(oid(dotted), TRUE if critical else b"", tlv(OCTET_STRING, value))
-
-
-def known_extension(value: x509.ExtensionType, *, critical: bool = False) -> bytes:
-    """Encode an extension that `cryptography` knows."""
-    return extension(value.oid.dotted_string, value.public_bytes(), critical=critical)

@@ -28,4 +28,4 @@ def ec_key(curve: type[ec.EllipticCurve]) -> ec.EllipticCurvePrivateKey:
 
 @cache
 def dsa_key() -> dsa.DSAPrivateKey:
-    return dsa.generate_private_key(1024)
+    return dsa.generate_private_key(1024)  # noqa: S505 - a key that is to be refused

@@ -26,7 +26,7 @@ class EndEntity:
 
 @dataclass(frozen=True)
 class CachedCredential:
-    """A credential with its two ages, in POSIX seconds: past ``soft`` it is renewed behind, past ``hard`` not served."""
+    """A credential with its two ages, in POSIX seconds: after ``soft`` renewed behind, after ``hard`` not served."""
 
     credential: Credential
     issued_at: float
@@ -61,9 +61,7 @@ def decode_end_entity(value: bytes) -> EndEntity:
 def encode_cached(cached: CachedCredential) -> bytes:
     """Return a cached credential's record; it holds the private key."""
     credential = {**asdict(cached.credential), "pem": cached.credential.pem.decode()}
-    return _encode(
-        {"credential": credential, "issued_at": cached.issued_at, "soft": cached.soft, "hard": cached.hard}
-    )
+    return _encode({"credential": credential, "issued_at": cached.issued_at, "soft": cached.soft, "hard": cached.hard})
 
 
 def decode_cached(value: bytes) -> CachedCredential:

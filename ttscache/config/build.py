@@ -28,7 +28,6 @@ from ttscache.identity.claims import with_leading_slash
 from ttscache.identity.settings import IssuerSettings, TokenProfile
 from ttscache.mapping.rules import Rule, When
 from ttscache.mapping.template import Template, TemplateError
-from ttscache.model import OutputType
 from ttscache.net.urls import is_loopback_host, unsafe_url_reason
 from ttscache.store.sealing import SEALING_KEY_BYTES, SealingKey
 from ttscache.upstream.settings import AuthMethod, ExchangeSettings
@@ -213,7 +212,6 @@ class Builder:
             self._wrong(path, "must have min_lifetime <= lifetime <= max_lifetime")
         return Profile(
             name=str(path[-1]),
-            output=OutputType(part["type"]),
             lifetime=default,
             min_lifetime=low,
             max_lifetime=high,

@@ -10,7 +10,6 @@ from proxy_gen.keys import KeyKind
 from proxy_gen.names import DistinguishedName
 from ttscache.identity.settings import IssuerSettings
 from ttscache.mapping.rules import Rule
-from ttscache.model import OutputType
 from ttscache.store.sealing import SealingKey
 from ttscache.upstream.settings import ExchangeSettings
 
@@ -56,10 +55,9 @@ class IssuerConfiguration:
 
 @dataclass(frozen=True)
 class Profile:
-    """What can be asked for."""
+    """An X.509 proxy that can be asked for; lifetimes in seconds."""
 
     name: str
-    output: OutputType
     lifetime: int
     min_lifetime: int
     max_lifetime: int
@@ -85,6 +83,11 @@ class StoreSettings:
     path: Path | None
     sealing_keys: tuple[SealingKey, ...]
     stale_for: float
+
+    @property
+    def ring(self) -> tuple[tuple[str, bytes], ...]:
+        """The sealing keys as values that can be compared."""
+        return tuple((key.key_id, key.material) for key in self.sealing_keys)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,16 @@ class Discovery:
             raise self._unreachable("its discovery document names no token endpoint")
         return endpoint
 
+    async def is_reachable(self, deadline: Deadline) -> bool:
+        """Fetch the document now, whatever is known, and tell whether it came."""
+        try:
+            async with asyncio.timeout(deadline.remaining):
+                self._metadata = await self._fetch(deadline)
+        except (IssuerUnreachableError, TimeoutError):
+            return False
+        self._next_fetch = asyncio.get_running_loop().time() + _FRESH_FOR
+        return True
+
     async def _refreshed(self, deadline: Deadline) -> IssuerMetadata:
         loop = asyncio.get_running_loop()
         if loop.time() >= self._next_fetch:

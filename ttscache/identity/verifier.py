@@ -15,6 +15,7 @@ from jwt.exceptions import InvalidSignatureError, PyJWTError
 from ttscache.errors import (
     AudienceMismatchError,
     IssuerUnknownError,
+    IssuerUnreachableError,
     TokenAlgorithmError,
     TokenExpiredError,
     TokenMalformedError,
@@ -51,6 +52,16 @@ class Issuer:
         self.discovery = Discovery(settings, fetcher)
         self.jwks = JwksCache(settings.name, self.discovery, fetcher)
 
+    async def is_reachable(self, deadline: Deadline) -> bool:
+        """Tell whether the issuer answers now, and fetch its keys if there are none yet."""
+        if not await self.discovery.is_reachable(deadline):
+            return False
+        try:
+            await self.jwks.warm(deadline)
+        except IssuerUnreachableError:
+            return False
+        return True
+
 
 class TokenVerifier:
     """Verifies tokens of several issuers. A verified token is remembered by its digest until its `exp`."""
@@ -84,11 +95,6 @@ class TokenVerifier:
         await self._verified(token, header, claims, issuer, deadline)
         return claims
 
-    def forget(self, predicate: Callable[[Identity], bool]) -> None:
-        """Forget remembered tokens, so that they are verified anew."""
-        for digest in [digest for digest, entry in self._remembered.items() if predicate(entry[0])]:
-            del self._remembered[digest]
-
     async def _verified(
         self, token: str, header: Mapping[str, Any], claims: Mapping[str, Any], issuer: Issuer, deadline: Deadline
     ) -> Identity:
@@ -102,7 +108,7 @@ class TokenVerifier:
             raise TokenSignatureError("the token's signature does not hold") from None
         except (PyJWTError, ValueError, TypeError):
             raise TokenMalformedError("the token is malformed") from None
-        return _identity(token_digest(token), claims, issuer.settings)
+        return identity_of(token_digest(token), claims, issuer.settings)
 
     def _issuer_of(self, claims: Mapping[str, Any]) -> Issuer:
         candidates = self._by_iss.get(_string(claims, "iss"))
@@ -205,7 +211,8 @@ def _string(claims: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _identity(digest: str, claims: Mapping[str, Any], settings: IssuerSettings) -> Identity:
+def identity_of(digest: str, claims: Mapping[str, Any], settings: IssuerSettings) -> Identity:
+    """Return the identity that claims of this issuer's mean. Raises :class:`TokenMalformedError`."""
     subject = _string(claims, "sub")
     if len(subject) > _MAX_SUBJECT:
         raise TokenMalformedError(f"the token's 'sub' has more than {_MAX_SUBJECT} characters")

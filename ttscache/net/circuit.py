@@ -49,6 +49,11 @@ class Circuit:
         """Whether the last call did not fail."""
         return self._failures == 0
 
+    @property
+    def worth_trying(self) -> bool:
+        """Whether a call would reach the upstream now."""
+        return self.closed or time.monotonic() >= self._open_until
+
     @asynccontextmanager
     async def call(self, deadline: Deadline) -> AsyncIterator[None]:
         """Run one call; an :class:`UpstreamFailedError` from its body opens the circuit, a normal end closes it.

@@ -25,8 +25,10 @@ class Presence:
         """Take the lock, and clear away the files of processes that are gone. Raises OSError."""
         for other in self._store.parent.glob(f"{self._store.name}.holder-*"):
             self.is_alive(other.name.rpartition("-")[2])
-        self._descriptor = os.open(self._file(self.name), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        arriving = self._store.with_name(f"{self._store.name}.arriving-{self.name}")
+        self._descriptor = os.open(arriving, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        arriving.rename(self._file(self.name))  # seen under its name only once it is locked
 
     def is_alive(self, name: str) -> bool:
         """Tell whether the process of this name still lives; the file of one that does not is removed."""

@@ -175,7 +175,7 @@ def _parse_grant(body: bytes) -> TokenAnswer | None:
     """Read a successful answer (RFC 6749 section 5.1); None when it is not one."""
     document = _object(body)
     token = document.get("access_token")
-    if not _is_token(token):
+    if not isinstance(token, str) or not _is_token(token):
         return None
     refresh = document.get("refresh_token")
     scope = document.get("scope")
@@ -183,15 +183,16 @@ def _parse_grant(body: bytes) -> TokenAnswer | None:
         access_token=token,
         expires_in=_seconds(document.get("expires_in")),
         scopes=frozenset(scope.split()) if isinstance(scope, str) else None,
-        refresh_token=refresh if _is_token(refresh) else None,
+        refresh_token=refresh if isinstance(refresh, str) and _is_token(refresh) else None,
     )
 
 
 def _seconds(value: object) -> float | None:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         return float(value[:12])  # a string, against the RFC, but met
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if is_number else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
 
 
 def _error_of(body: bytes) -> tuple[str | None, bool]:

@@ -1,0 +1,1 @@
+"""Composes the rooms into something that runs."""

@@ -1,0 +1,152 @@
+"""Wires the rooms together from a configuration: for the daemon, and for `exchange -c`, which needs none."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from proxy_gen.ca import CertificateAuthority
+from proxy_gen.keys import KeyKind
+from proxy_gen.pool import KeyPool
+from ttscache.authority import local
+from ttscache.broker.authority import Publisher
+from ttscache.broker.cache import CredentialCache
+from ttscache.broker.credentials import CredentialBroker
+from ttscache.broker.issuers import ExchangingIssuer
+from ttscache.broker.minting import Mint
+from ttscache.broker.ownership import Owners
+from ttscache.broker.readiness import Readiness, Status
+from ttscache.broker.sessions import Sessions
+from ttscache.config.settings import IssuerConfiguration, Settings
+from ttscache.identity.verifier import Issuer, TokenVerifier
+from ttscache.net.deadline import Deadline
+from ttscache.net.fetch import Fetcher
+from ttscache.server.services import Services
+from ttscache.store.base import Store
+from ttscache.store.memory import MemoryStore
+from ttscache.store.sealing import SealedStore
+from ttscache.store.sqlite import SqliteStore
+from ttscache.upstream.token_endpoint import TokenEndpoint
+
+_log = logging.getLogger(__name__)
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the configured store. Raises StoreUnavailableError."""
+    if settings.store.path is None:
+        return MemoryStore(time.time)
+    return SealedStore(SqliteStore(settings.store.path, time.time), settings.store.sealing_keys)
+
+
+def open_authority(settings: Settings) -> CertificateAuthority:
+    """Load the CA, making it when it is not there. Raises ConfigurationError."""
+    wanted = settings.authority
+    authority, made = local.load_or_create(
+        wanted.directory,
+        wanted.subject,
+        wanted.key,
+        now=datetime.now(UTC),
+        lifetime=timedelta(seconds=wanted.lifetime),
+    )
+    if made:
+        _log.info("authority_made", extra={"subject": authority.subject.slash})
+    return authority
+
+
+def compose(
+    settings: Settings,
+    public_url: str,
+    store: Store,
+    authority: CertificateAuthority,
+    pools: Mapping[KeyKind, KeyPool],
+) -> Services:
+    """Wire one configuration's services over a store and an authority that outlive them."""
+    # issuers with the same private CAs share connections
+    fetchers = {ca_file: Fetcher(ca_file) for ca_file in {c.identity.ca_file for c in settings.issuers}}
+    issuers = {c.identity.name: Issuer(c.identity, fetchers[c.identity.ca_file]) for c in settings.issuers}
+    verifier = TokenVerifier(issuers.values(), time.time)
+    exchanging = {
+        c.identity.name: _exchanging(c, issuers[c.identity.name], verifier, fetchers[c.identity.ca_file])
+        for c in settings.issuers
+        if c.exchange is not None
+    }
+    sessions = Sessions(store, exchanging, time.time, stale_for=settings.store.stale_for)
+    broker = CredentialBroker(
+        settings.rules,
+        settings.profiles,
+        frozenset(exchanging),
+        sessions,
+        Mint(authority, store, pools, time.time),
+        CredentialCache(store, time.time),
+        Owners(store, time.time),
+    )
+
+    async def close() -> None:
+        await broker.drain()
+        for issuer in issuers.values():
+            await issuer.jwks.close()
+        for fetcher in fetchers.values():
+            await fetcher.close()
+
+    checks = {name: _IssuerCheck(issuer, exchanging.get(name)) for name, issuer in issuers.items()}
+    return Services(
+        settings=settings,
+        public_url=public_url,
+        verifier=verifier,
+        broker=broker,
+        publisher=Publisher(authority, settings.signable_subjects, store, time.time),
+        readiness=Readiness(store, checks, lambda: _signer_status(authority), time.time),
+        close=close,
+    )
+
+
+def _exchanging(
+    configuration: IssuerConfiguration, issuer: Issuer, verifier: TokenVerifier, fetcher: Fetcher
+) -> ExchangingIssuer:
+    name = configuration.identity.name
+    if configuration.exchange is None:
+        raise TypeError("an issuer with `exchange`")
+    return ExchangingIssuer(
+        name=name,
+        policy=configuration.session,
+        settings=configuration.exchange,
+        endpoint=TokenEndpoint(name, configuration.exchange, fetcher, issuer.discovery.token_endpoint, time.time),
+        inspect=lambda token, deadline: verifier.inspect(token, name, deadline),
+    )
+
+
+class _IssuerCheck:
+    """Readiness of one issuer: without it, what is known of its keys still serves."""
+
+    def __init__(self, issuer: Issuer, exchanging: ExchangingIssuer | None) -> None:
+        self._issuer = issuer
+        self._exchanging = exchanging
+
+    async def __call__(self, deadline: Deadline) -> Status:
+        reachable = await self._issuer.is_reachable(deadline)
+        if reachable and (self._exchanging is None or self._exchanging.endpoint.circuit.worth_trying):
+            return Status.OK
+        return Status.DEGRADED if self._issuer.jwks.usable else Status.DOWN
+
+
+def _signer_status(authority: CertificateAuthority) -> Status:
+    left = authority.certificate.not_valid_after_utc - datetime.now(UTC)
+    if left <= timedelta():
+        return Status.DOWN
+    return Status.DEGRADED if left < timedelta(days=1) else Status.OK
+
+
+@asynccontextmanager
+async def in_process(settings: Settings) -> AsyncIterator[Services]:
+    """Run the services of a configuration without a server; keys are made when they are wanted."""
+    authority = open_authority(settings)
+    store = open_store(settings)
+    services = compose(settings, settings.server.public_url or "", store, authority, {})
+    try:
+        yield services
+    finally:
+        await services.close()
+        await store.close()

@@ -1,0 +1,186 @@
+"""The daemon: from a configuration file to a listener that answers, and to its orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from pathlib import Path
+
+from aiohttp import web
+
+from proxy_gen.keys import KeyKind
+from proxy_gen.pool import KeyPool
+from ttscache.app.compose import compose, open_authority, open_store
+from ttscache.app.listener import listening_socket, reload_certificate, tls_context, url_of
+from ttscache.broker.authority import Published
+from ttscache.config.load import load
+from ttscache.config.settings import Settings
+from ttscache.durable import write_atomically
+from ttscache.errors import ConfigurationError, StoreUnavailableError
+from ttscache.server.application import Runner, application
+from ttscache.server.services import Current, Services
+
+_log = logging.getLogger(__name__)
+# Half a second of key generation held ready for each kind of RSA key.
+_POOL_DEPTH = 16
+_SLOW_KINDS = frozenset({KeyKind.RSA_2048, KeyKind.RSA_3072, KeyKind.RSA_4096})
+_SWEEP_SECONDS = 600.0
+# After readiness has turned, load balancers take this long to look elsewhere.
+_DRAIN_SECONDS = 1.0
+_SHUTDOWN_SECONDS = 30.0
+_BACKLOG = 4096
+
+
+class Daemon:
+    """The daemon of one configuration file."""
+
+    def __init__(self, configuration: Path) -> None:
+        """Load the configuration, the CA and the store. Raises ConfigurationError, StoreUnavailableError."""
+        self._configuration = configuration
+        self._settings = load(configuration)
+        self._tls = tls_context(self._settings.server.tls)
+        self._authority = open_authority(self._settings)
+        self._store = open_store(self._settings)
+        self._pools: dict[KeyKind, KeyPool] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self._stop = asyncio.Event()
+        self._current: Current | None = None
+        self.url = ""
+
+    async def run(
+        self, ready_file: Path | None = None, before_ready: Callable[[], Awaitable[Mapping[str, str]]] | None = None
+    ) -> None:
+        """Serve until :meth:`stop`, or SIGTERM or SIGINT; SIGHUP reloads.
+
+        ``ready_file`` is written when everything answers: JSON with `url`, and what ``before_ready`` returns.
+        Raises ConfigurationError when the address cannot be listened on.
+        """
+        try:
+            with listening_socket(self._settings) as listener:
+                self.url = url_of(listener, self._settings)
+                current = self._current = Current(self._compose(self._settings))
+                runner = Runner(application(current), _SHUTDOWN_SECONDS)
+                await runner.setup()
+                try:
+                    await web.SockSite(runner, listener, ssl_context=self._tls, backlog=_BACKLOG).start()
+                    await self._serve(current, ready_file, before_ready)
+                finally:
+                    await self._end(runner, current)
+        finally:
+            await self._close()
+
+    async def published(self) -> Published:
+        """Return what consumers must trust, while the daemon runs."""
+        if self._current is None:
+            raise RuntimeError("the daemon does not run")
+        return await self._current.services.publisher.published()
+
+    def stop(self) -> None:
+        """End :meth:`run` after the requests in flight."""
+        self._stop.set()
+
+    async def reload(self, current: Current) -> None:
+        """Put the configuration as it is now in the place of the running one; a wrong one changes nothing."""
+        try:
+            settings = await asyncio.to_thread(load, self._configuration)
+            require_reloadable(self._settings, settings)
+            if self._tls is not None and settings.server.tls is not None:
+                reload_certificate(self._tls, settings.server.tls)
+        except ConfigurationError as error:
+            for mistake in error.mistakes:
+                _log.warning("reload_refused", extra={"mistake": mistake})
+            return
+        previous = current.services
+        self._settings = settings
+        current.services = self._compose(settings)
+        self._spawn(_warm(current.services))
+        self._spawn(_close_later(previous))
+        _log.info("reloaded")
+
+    async def _serve(
+        self,
+        current: Current,
+        ready_file: Path | None,
+        before_ready: Callable[[], Awaitable[Mapping[str, str]]] | None,
+    ) -> None:
+        self._handle_signals(current)
+        self._spawn(self._sweep_regularly())
+        await _warm(current.services)
+        ready = {"url": self.url, **(await before_ready() if before_ready is not None else {})}
+        if ready_file is not None:
+            write_atomically(ready_file, json.dumps(ready).encode(), mode=0o644)
+        _log.info("serving", extra={"url": self.url})
+        await self._stop.wait()
+        current.draining = True
+        await asyncio.sleep(_DRAIN_SECONDS)
+
+    def _compose(self, settings: Settings) -> Services:
+        for kind in {profile.key for profile in settings.profiles.values()} & _SLOW_KINDS - set(self._pools):
+            self._pools[kind] = KeyPool(kind, _POOL_DEPTH)
+        public_url = (settings.server.public_url or self.url).rstrip("/")
+        return compose(settings, public_url, self._store, self._authority, self._pools)
+
+    def _handle_signals(self, current: Current) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self.reload(current)))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _sweep_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            try:
+                await self._store.sweep()
+            except StoreUnavailableError as error:
+                _log.warning("sweep_failed", extra={"reason": error.message})
+
+    async def _end(self, runner: Runner, current: Current) -> None:
+        """Let the requests in flight finish, and what they began behind the scenes."""
+        await runner.cleanup()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await current.services.close()
+        _log.info("stopped")
+
+    async def _close(self) -> None:
+        await self._store.close()
+        for pool in self._pools.values():
+            await asyncio.to_thread(pool.stop)
+
+
+def require_reloadable(before: Settings, after: Settings) -> None:
+    """Raise ConfigurationError for changes that only a restart can make."""
+    mistakes = []
+    if _address(before) != _address(after):
+        mistakes.append("server.listen, and whether there is server.tls, change with a restart only")
+    if (before.store.path, before.store.ring) != (after.store.path, after.store.ring):
+        mistakes.append("store.url and store.sealing_keys change with a restart only")
+    if before.authority != after.authority:
+        mistakes.append("authority changes with a restart only")
+    if mistakes:
+        raise ConfigurationError(tuple(mistakes))
+
+
+def _address(settings: Settings) -> tuple[object, ...]:
+    server = settings.server
+    return server.host, server.port, server.unix_path, server.tls is None
+
+
+async def _warm(services: Services) -> None:
+    """Learn the issuers' endpoints and keys before the first token comes."""
+    await services.readiness.dependencies()
+
+
+async def _close_later(services: Services) -> None:
+    """Close services that a reload replaced, once the requests that began with them are over."""
+    await asyncio.sleep(services.settings.server.deadline)
+    await services.close()

@@ -1,0 +1,92 @@
+"""The listening socket and its TLS."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ttscache.config.settings import ServerSettings, Settings, TlsSettings
+from ttscache.errors import ConfigurationError
+
+_BACKLOG = 4096
+
+
+@contextmanager
+def listening_socket(settings: Settings) -> Iterator[socket.socket]:
+    """Listen on the configured address. Raises ConfigurationError when that is not possible."""
+    server = settings.server
+    try:
+        listener = _unix_socket(server.unix_path) if server.unix_path is not None else _tcp_socket(server)
+    except OSError as error:
+        where = server.unix_path or f"{server.host}:{server.port}"
+        raise ConfigurationError((f"server.listen: cannot listen on {where}: {error.strerror}",)) from None
+    with listener:
+        try:
+            yield listener
+        finally:
+            if server.unix_path is not None:
+                server.unix_path.unlink(missing_ok=True)
+
+
+def url_of(listener: socket.socket, settings: Settings) -> str:
+    """Return the URL of a listener with its real port."""
+    if settings.server.unix_path is not None:
+        return f"http+unix:{settings.server.unix_path}"
+    host, port = listener.getsockname()[:2]
+    scheme = "http" if settings.server.tls is None else "https"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def tls_context(tls: TlsSettings | None) -> ssl.SSLContext | None:
+    """Return the server's TLS context, of TLS 1.2 and up. Raises ConfigurationError."""
+    if tls is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load(context, tls)
+    return context
+
+
+def reload_certificate(context: ssl.SSLContext, tls: TlsSettings) -> None:
+    """Load certificate and key again for new connections; wrong ones change nothing. Raises ConfigurationError."""
+    _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tls)
+    _load(context, tls)
+
+
+def _load(context: ssl.SSLContext, tls: TlsSettings) -> None:
+    try:
+        # an empty passphrase, for OpenSSL would ask for one on the terminal
+        context.load_cert_chain(tls.certificate, tls.key, password="")
+    except (OSError, ValueError):  # SSLError is an OSError
+        raise ConfigurationError(
+            (f"server.tls: {tls.certificate} and {tls.key} are not a PEM certificate and its unencrypted key",)
+        ) from None
+
+
+def _tcp_socket(server: ServerSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
+    return socket.create_server((server.host, server.port), family=family, backlog=_BACKLOG)
+
+
+def _unix_socket(path: Path) -> socket.socket:
+    """Listen on a unix socket, in the place of one that a process which is gone has left behind."""
+    if path.exists() and stat.S_ISSOCK(path.stat().st_mode) and not _answers(path):
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o660)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0

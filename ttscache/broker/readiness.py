@@ -1,0 +1,78 @@
+"""Readiness that tells the truth: each dependency is tried, not remembered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
+
+from ttscache.errors import StoreUnavailableError
+from ttscache.net.deadline import Deadline
+from ttscache.store.base import Store
+
+# Probes come every few seconds from every replica's kubelet: what was found is told for so long.
+_FRESH_SECONDS = 2.0
+_TIMEOUT = 2.0
+_PROBE_KEY = "probe"
+_PROBE_SECONDS = 60.0
+
+
+class Status(Enum):
+    """How a dependency is."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    DOWN = "down"
+
+
+class Readiness:
+    """Tries the store by a write, and each issuer by its discovery document; one round at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        issuers: Mapping[str, Callable[[Deadline], Awaitable[Status]]],
+        signer: Callable[[], Status],
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._issuers = issuers
+        self._signer = signer
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._found: dict[str, Status] = {}
+        self._found_at = float("-inf")
+
+    async def dependencies(self) -> Mapping[str, Status]:
+        """Return how each dependency is, by name."""
+        loop = asyncio.get_running_loop()
+        async with self._lock:
+            if loop.time() - self._found_at > _FRESH_SECONDS:
+                self._found = await self._try_all()
+                self._found_at = loop.time()
+            return self._found
+
+    async def _try_all(self) -> dict[str, Status]:
+        deadline = Deadline.after(_TIMEOUT)
+        store, *issuers = await asyncio.gather(
+            self._try_store(), *(check(deadline) for check in self._issuers.values())
+        )
+        named = {f"issuer:{name}": status for name, status in zip(self._issuers, issuers, strict=True)}
+        return {"store": store, "signer": self._signer(), **named}
+
+    async def _try_store(self) -> Status:
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                await self._store.put(_PROBE_KEY, b"", expires_at=self._clock() + _PROBE_SECONDS)
+        except (StoreUnavailableError, TimeoutError):
+            return Status.DOWN
+        return Status.OK
+
+
+def overall(dependencies: Mapping[str, Status]) -> Status:
+    """Return how the whole is: down only when nothing can be served."""
+    issuers = [status for name, status in dependencies.items() if name.startswith("issuer:")]
+    essential = [status for name, status in dependencies.items() if not name.startswith("issuer:")]
+    if Status.DOWN in essential or (issuers and all(status is Status.DOWN for status in issuers)):
+        return Status.DOWN
+    return Status.OK if all(status is Status.OK for status in dependencies.values()) else Status.DEGRADED

@@ -1,0 +1,304 @@
+"""Sessions: the daemon's own standing with an issuer on an identity's behalf.
+
+Won by token exchange, kept alive by refresh, ended when the issuer says no. Refresh tokens may be good for one use
+only, so a refresh runs under the store's lease, a mark is durable before the token is sent, and the new token is
+durable before anything else is done with the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from ttscache.broker.codec import decode_session, encode_session
+from ttscache.broker.flights import Flights
+from ttscache.broker.issuers import ExchangingIssuer
+from ttscache.broker.keys import session_key
+from ttscache.broker.leases import leased
+from ttscache.config.settings import SessionPolicy
+from ttscache.errors import (
+    ExchangeRefusedError,
+    SessionLostError,
+    StoreUnavailableError,
+    UnavailableError,
+    UpstreamUnavailableError,
+)
+from ttscache.model import Identity, Session, SessionState
+from ttscache.net.deadline import Deadline
+from ttscache.store.base import ABSENT, Store
+from ttscache.upstream.token_endpoint import GrantRefusedError, RefreshDoubtfulError, TokenAnswer
+
+_log = logging.getLogger(__name__)
+
+# A refresh took IAM 5 to 20 s in a production outage (indigo-iam/iam#580): giving up earlier loses the token.
+_UPSTREAM_SECONDS = 40.0
+# A new refresh token that the store does not take at once is tried again for so long.
+_SAVE_SECONDS = 30.0
+_SAVE_PAUSE = 0.5
+# Outlasts all that is done under it.
+_LEASE_SECONDS = _UPSTREAM_SECONDS + _SAVE_SECONDS + 20.0
+# After a failed refresh, callers that can go on without do not try another for so long.
+_REFRESH_PAUSE = 5.0
+# How long what another process may have changed is relied upon unread.
+_REREAD_SECONDS = 1.0
+_KEEP_ENDED_SECONDS = 86400.0
+_MAX_IN_MEMORY = 50_000
+# These speak of our client, not of the user: the session stands.
+_OUR_FAULT = frozenset({"invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_request"})
+
+
+@dataclass
+class _Held:
+    """A session as last read, with its version in the store; ``read_at`` is monotonic."""
+
+    session: Session | None
+    version: int
+    read_at: float
+
+
+class Sessions:
+    """All sessions of this process, over a store that others may share."""
+
+    def __init__(
+        self,
+        store: Store,
+        issuers: Mapping[str, ExchangingIssuer],
+        clock: Callable[[], float],
+        *,
+        stale_for: float,
+    ) -> None:
+        self._store = store
+        self._issuers = issuers
+        self._clock = clock
+        self._stale_for = stale_for
+        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._flights = Flights()
+        self._not_before: dict[str, float] = {}
+
+    async def current(self, identity: Identity, subject_token: str, deadline: Deadline) -> Session:
+        """Return the identity's session, opening one by exchange when there is none.
+
+        Raises :class:`ExchangeRefusedError`, or one of the UnavailableErrors.
+        """
+        key = session_key(identity.issuer, identity.subject)
+        while True:
+            session = await self._read(key)
+            if session is not None and self._usable(session):
+                return session
+            try:
+                opened, _ = await self._flights.join(
+                    ("open", key), lambda: self._open(key, identity, subject_token), deadline
+                )
+            except _OpeningRefusedError as error:
+                if error.digest == identity.digest:
+                    raise error.refusal from None
+                # it was another caller's token that the issuer refused: ours may be good
+            else:
+                return opened
+
+    async def confirmed(self, session: Session, deadline: Deadline) -> Session:
+        """Return the session, refreshed first when its confirmation is old: what minting rests upon.
+
+        While the issuer does not answer, a session confirmed within `grace` is returned as it is.
+        Raises :class:`ExchangeRefusedError` or :class:`SessionLostError` when it has ended now.
+        """
+        if not self._due(session):
+            return session
+        key = session_key(session.issuer, session.subject)
+        in_grace = self._clock() - session.confirmed_at <= self._policy(session).grace
+        if in_grace and self._paused(key):
+            return session
+        # within grace the refresh may take its time; this caller only waits for half of what it has
+        patience = deadline.within(deadline.remaining / 2) if in_grace else deadline
+        try:
+            refreshed, _ = await self._flights.join(("refresh", key), lambda: self._refresh(key), patience)
+        except UnavailableError as error:
+            if not in_grace or isinstance(error, StoreUnavailableError):
+                raise
+            _log.warning("minting_degraded", extra={"issuer": session.issuer, "code": error.code})
+            return session
+        return refreshed
+
+    def confirm_behind(self, session: Session) -> None:
+        """Refresh the session when it is due, without anybody waiting for it."""
+        key = session_key(session.issuer, session.subject)
+        if self._due(session) and not self._paused(key):
+            self._flights.start(("refresh", key), lambda: self._refresh(key))
+
+    async def drain(self) -> None:
+        """Wait for what is under way with issuers: its outcome must reach the store."""
+        await self._flights.drain()
+
+    def _policy(self, session: Session) -> SessionPolicy:
+        return self._issuers[session.issuer].policy
+
+    def _usable(self, session: Session) -> bool:
+        now = self._clock()
+        idle = now - session.confirmed_at > self._policy(session).idle
+        return session.state is not SessionState.ENDED and now < session.ends_at and not idle
+
+    def _due(self, session: Session) -> bool:
+        """Whether it was confirmed too long ago, or in a future that the clock has jumped back from."""
+        if session.refresh_token is None:
+            return False
+        age = self._clock() - session.confirmed_at
+        return not 0 <= age < self._policy(session).confirm or session.state is SessionState.REFRESHING
+
+    def _paused(self, key: str) -> bool:
+        return asyncio.get_running_loop().time() < self._not_before.get(key, 0.0)
+
+    async def _read(self, key: str) -> Session | None:
+        """Return what is known of a session, read again from the store when that was a while ago."""
+        now = asyncio.get_running_loop().time()
+        held = self._held.get(key)
+        if held is not None and now - held.read_at < _REREAD_SECONDS:
+            return held.session
+        try:
+            return (await self._fetch(key)).session
+        except StoreUnavailableError:
+            if held is None or now - held.read_at > self._stale_for:
+                raise
+            return held.session
+
+    async def _fetch(self, key: str) -> _Held:
+        record = await self._store.get(key)
+        if record is None:
+            return self._hold(key, None, ABSENT)
+        return self._hold(key, decode_session(record.value), record.version)
+
+    def _hold(self, key: str, session: Session | None, version: int) -> _Held:
+        held = _Held(session, version, asyncio.get_running_loop().time())
+        self._held[key] = held
+        self._held.move_to_end(key)
+        if len(self._held) > _MAX_IN_MEMORY:
+            self._held.popitem(last=False)
+        return held
+
+    async def _save(self, key: str, session: Session, version: int) -> _Held:
+        expires_at = max(session.ends_at, self._clock() + _KEEP_ENDED_SECONDS)
+        written = await self._store.put(key, encode_session(session), expires_at=expires_at, if_version=version)
+        return self._hold(key, session, written)
+
+    async def _open(self, key: str, identity: Identity, subject_token: str) -> Session:
+        issuer = self._issuers[identity.issuer]
+        deadline = Deadline.after(_UPSTREAM_SECONDS)
+        # the lease is a write: with a full disk nothing is asked of the issuer that could not be kept
+        async with leased(self._store, key, seconds=_LEASE_SECONDS, deadline=deadline):
+            held = await self._fetch(key)
+            if held.session is not None and self._usable(held.session):
+                return held.session
+            try:
+                answer = await issuer.endpoint.exchange(subject_token, deadline)
+                expires_at = await issuer.expiry_of(answer, identity.subject, self._clock(), deadline)
+            except ExchangeRefusedError as refusal:
+                raise _OpeningRefusedError(identity.digest, refusal) from None
+            session = self._opened(identity, issuer, answer, expires_at)
+            await self._save(key, session, held.version)
+            _log.info("session_opened", extra={"issuer": session.issuer, "subject": session.subject})
+            return session
+
+    def _opened(self, identity: Identity, issuer: ExchangingIssuer, answer: TokenAnswer, expires_at: float) -> Session:
+        now = self._clock()
+        without_refresh = answer.refresh_token is None
+        return Session(
+            issuer=identity.issuer,
+            subject=identity.subject,
+            generation=secrets.token_hex(8),
+            state=SessionState.ACTIVE,
+            opened_at=now,
+            confirmed_at=now,
+            ends_at=expires_at if without_refresh else now + issuer.policy.absolute,
+            refresh_token=answer.refresh_token,
+        )
+
+    async def _refresh(self, key: str) -> Session:
+        try:
+            async with leased(
+                self._store, key, seconds=_LEASE_SECONDS, deadline=Deadline.after(_UPSTREAM_SECONDS)
+            ) as lease:
+                held = await self._fetch(key)
+                session = held.session
+                if session is None or not self._usable(session) or session.refresh_token is None:
+                    raise SessionLostError("the session has ended; present a good token to open a new one")
+                if not self._due(session):
+                    return session
+                refreshed = await self._refresh_held(key, session, held.version, lease.fence)
+                self._not_before.pop(key, None)
+                return refreshed
+        except UnavailableError:
+            self._not_before[key] = asyncio.get_running_loop().time() + _REFRESH_PAUSE
+            raise
+
+    async def _refresh_held(self, key: str, session: Session, version: int, fence: int) -> Session:
+        """Refresh under the lease. A mark found there is stale: its holder is gone, the token may be spent."""
+        doubtful = session.state is SessionState.REFRESHING
+        marked = await self._save(key, replace(session, state=SessionState.REFRESHING, fence=fence), version)
+        issuer = self._issuers[session.issuer]
+        try:
+            answer = await issuer.endpoint.refresh(str(session.refresh_token), Deadline.after(_UPSTREAM_SECONDS))
+        except GrantRefusedError as refusal:
+            if refusal.error in _OUR_FAULT:
+                await self._save(key, session, marked.version)
+                raise UpstreamUnavailableError(refusal.message, retry_after=30.0) from None
+            raise await self._ended(key, marked, refusal, doubtful=doubtful) from None
+        except RefreshDoubtfulError:
+            raise  # the mark stays: whoever comes next tries the token once more
+        except UnavailableError:
+            await self._save(key, session, marked.version)
+            raise
+        return await self._rotated(key, marked, issuer, answer)
+
+    async def _rotated(self, key: str, marked: _Held, issuer: ExchangingIssuer, answer: TokenAnswer) -> Session:
+        """Make the new token durable, and only then look at the rest of the answer."""
+        if marked.session is None:
+            raise TypeError("a marked session is there")
+        kept = answer.refresh_token or marked.session.refresh_token
+        rotated = replace(marked.session, state=SessionState.ACTIVE, refresh_token=kept)
+        saved = await self._save_surely(key, rotated, marked.version)
+        try:
+            await issuer.expiry_of(answer, rotated.subject, self._clock(), Deadline.after(_UPSTREAM_SECONDS))
+        except ExchangeRefusedError as refusal:
+            raise await self._ended(key, saved, refusal, doubtful=False) from None
+        now = self._clock()
+        return (await self._save(key, replace(rotated, confirmed_at=now), saved.version)).session or rotated
+
+    async def _save_surely(self, key: str, session: Session, version: int) -> _Held:
+        """Save a session whose old token is spent, again and again while the store does not take it."""
+        deadline = Deadline.after(_SAVE_SECONDS)
+        while True:
+            try:
+                return await self._save(key, session, version)
+            except StoreUnavailableError:
+                if deadline.remaining < _SAVE_PAUSE:
+                    _log.exception("refresh_token_not_saved", extra={"issuer": session.issuer})
+                    raise
+                await asyncio.sleep(_SAVE_PAUSE)
+
+    async def _ended(
+        self, key: str, held: _Held, refusal: ExchangeRefusedError, *, doubtful: bool
+    ) -> ExchangeRefusedError | SessionLostError:
+        """End a session, keep the reason, and return the error that tells it."""
+        if held.session is None:
+            raise TypeError("a session that ends is there")
+        reason = "session_lost" if doubtful else refusal.message
+        ended = replace(held.session, state=SessionState.ENDED, end_reason=reason, refresh_token=None)
+        await self._save(key, ended, held.version)
+        _log.warning("session_ended", extra={"issuer": ended.issuer, "subject": ended.subject, "reason": reason})
+        if doubtful:
+            return SessionLostError(
+                "the outcome of a refresh was lost, and with it the session; try again to open a new one"
+            )
+        return ExchangeRefusedError(f"{refusal.message}; the session has ended, obtain a new token and try again")
+
+
+class _OpeningRefusedError(Exception):
+    """The issuer refused to open a session for the token with this digest."""
+
+    def __init__(self, digest: str, refusal: ExchangeRefusedError) -> None:
+        super().__init__(str(refusal))
+        self.digest = digest
+        self.refusal = refusal

@@ -1,0 +1,125 @@
+"""`ttscache exchange`: a token in, a proxy out."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from proxy_gen.credential import Credential
+from proxy_gen.csr import make_csr
+from proxy_gen.errors import CredentialFileError
+from proxy_gen.keys import PrivateKey, generate_key
+from ttscache.cli import options
+from ttscache.cli.durations import Duration
+from ttscache.cli.reuse import Wanted, reusable
+from ttscache.cli.sources import CredentialSource
+from ttscache.client import Client, Proxy
+from ttscache.durable import write_atomically
+
+
+@click.command("exchange")
+@options.url
+@options.ca_file
+@options.configuration
+@options.token_file
+@click.option("--profile", envvar="TTSCACHE_PROFILE", show_envvar=True, help="Default: the rule's first.")
+@click.option("--lifetime", type=Duration(), help="How long it is to live; default, the profile's.")
+@click.option("--limited/--full", "limited", default=None, help="Default: as the profile says.")
+@click.option("--fqan", "fqans", multiple=True, help="A VOMS FQAN to carry (repeatable).")
+@click.option("--server-key", is_flag=True, help="Let the daemon make the key. Otherwise it never leaves this machine.")
+@click.option("--min-left", type=Duration(), help="Keep the file if it fits what is asked and lives longer than this.")
+@click.option(
+    "-o",
+    "--out",
+    "out",
+    help="Output file, - for standard output. Default: X509_USER_PROXY or /tmp/x509up_u$UID.",
+)
+@options.output_format
+def command(
+    url: str | None,
+    ca_file: Path | None,
+    configuration: Path | None,
+    token_file: Path | None,
+    profile: str | None,
+    lifetime: int | None,
+    limited: bool | None,
+    fqans: tuple[str, ...],
+    server_key: bool,
+    min_left: int | None,
+    out: str | None,
+    output_format: str,
+) -> None:
+    """Exchange a token for an X.509 proxy."""
+    options.require_one_source(url, configuration)
+    token = options.token_from(token_file)
+    source = _source(url, ca_file, configuration)
+    target = _target(out)
+    described = None if server_key and min_left is None else source.whoami(token)
+    wanted = Wanted.of(described, profile, limited, fqans) if described is not None else None
+    if min_left is not None and target is not None and wanted is not None:
+        kept = reusable(target, wanted, timedelta(seconds=min_left))
+        if kept is not None:
+            _report(kept, target, output_format, reused=True)
+            return
+    key = None if server_key or wanted is None else generate_key(wanted.key)
+    csr = None if key is None else make_csr(key)
+    proxy = source.proxy(token, profile=profile, lifetime=lifetime, limited=limited, fqans=fqans, csr=csr)
+    credential = _assembled(proxy, key)
+    if target is None:
+        click.echo(credential.to_pem(), nl=False)
+        return
+    write_atomically(target, credential.to_pem())
+    _report(_facts(proxy), target, output_format, reused=False)
+
+
+def _source(url: str | None, ca_file: Path | None, configuration: Path | None) -> CredentialSource:
+    if configuration is None:
+        return Client(str(url), ca_file)
+    from ttscache.cli.in_process import InProcessSource  # noqa: PLC0415 - it loads all of the daemon
+
+    return InProcessSource(configuration)
+
+
+def _target(out: str | None) -> Path | None:
+    """Return the file to write, None for standard output."""
+    if out == "-":
+        return None
+    default = os.environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.geteuid()}"  # noqa: S108 - where all look for it
+    return Path(out or default)
+
+
+def _assembled(proxy: Proxy, key: PrivateKey | None) -> Credential:
+    """Put our key to the answer's chain. Raises CredentialFileError unless it is a proxy for that key, and valid."""
+    credential = Credential.parse(proxy.pem)
+    if key is not None:
+        credential = Credential(credential.chain, key)
+    if credential.key is None:
+        raise CredentialFileError("key_missing", "the daemon's answer holds no private key")
+    if credential.leaf.not_valid_after_utc <= datetime.now(UTC):
+        raise CredentialFileError("expired", "the daemon's answer has expired already; is a clock wrong?")
+    return credential
+
+
+def _facts(proxy: Proxy) -> dict[str, object]:
+    return {
+        "subject": proxy.subject,
+        "identity": proxy.identity,
+        "account": proxy.account,
+        "issuer": proxy.issuer,
+        "not_after": f"{proxy.not_after:%Y-%m-%dT%H:%M:%SZ}",
+        "profile": proxy.profile,
+        "shortened_by": list(proxy.shortened_by),
+    }
+
+
+def _report(facts: dict[str, object], target: Path, output_format: str, *, reused: bool) -> None:
+    if output_format == "json":
+        options.show_json({"file": str(target), "reused": reused, **facts})
+        return
+    click.echo(f"{'kept' if reused else 'wrote'} {target}: {facts['identity']}, valid until {facts['not_after']}")
+    shortened = facts.get("shortened_by")
+    if isinstance(shortened, list) and shortened:
+        click.echo(f"its lifetime was shortened by: {', '.join(shortened)}")

@@ -1,0 +1,69 @@
+"""The daemon's path in this process, for `exchange -c` and `explain -c`."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ttscache.app.compose import in_process
+from ttscache.client import Proxy
+from ttscache.config.load import load
+from ttscache.model import CredentialRequest
+from ttscache.net.deadline import Deadline
+from ttscache.server.credentials import whoami_json
+
+
+class InProcessSource:
+    """Answers as :class:`ttscache.client.Client` does, from a configuration file."""
+
+    def __init__(self, configuration: Path) -> None:
+        """Load the configuration. Raises ConfigurationError."""
+        self._settings = load(configuration)
+
+    def whoami(self, token: str) -> dict[str, Any]:
+        """Return the identity and its decision. Raises TtsError."""
+
+        async def ask() -> dict[str, Any]:
+            async with in_process(self._settings) as services:
+                identity = await services.verifier.verify(token, self._deadline())
+                return whoami_json(services.broker, identity)
+
+        return asyncio.run(ask())
+
+    def proxy(
+        self,
+        token: str,
+        *,
+        profile: str | None,
+        lifetime: int | None,
+        limited: bool | None,
+        fqans: tuple[str, ...],
+        csr: bytes | None,
+    ) -> Proxy:
+        """Return a proxy. Raises TtsError."""
+        request = CredentialRequest(profile=profile, lifetime=lifetime, limited=limited, fqans=fqans, csr=csr)
+
+        async def ask() -> Proxy:
+            async with in_process(self._settings) as services:
+                identity = await services.verifier.verify(token, self._deadline())
+                issued = await services.broker.issue(identity, token, request, self._deadline())
+                return Proxy(
+                    pem=issued.pem,
+                    subject=issued.subject,
+                    identity=issued.identity,
+                    account=issued.account,
+                    issuer=issued.issuer,
+                    not_before=datetime.fromtimestamp(issued.not_before, UTC),
+                    not_after=datetime.fromtimestamp(issued.not_after, UTC),
+                    fqans=issued.fqans,
+                    serial=issued.serial,
+                    profile=issued.profile,
+                    shortened_by=issued.shortened_by,
+                )
+
+        return asyncio.run(ask())
+
+    def _deadline(self) -> Deadline:
+        return Deadline.after(self._settings.server.deadline)

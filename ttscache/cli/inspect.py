@@ -1,0 +1,163 @@
+"""`ttscache inspect`: what a credential file holds, and whether it is good."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from proxy_gen.credential import MAX_FILE_BYTES, Credential
+from proxy_gen.errors import CredentialFileError, ProxyGenError
+from proxy_gen.names import DistinguishedName
+from proxy_gen.pci import ProxyKind, proxy_cert_info
+from proxy_gen.trust import TrustAnchors, is_certificate_file
+from proxy_gen.verify import VerifiedChain, verify
+from ttscache.cli import options
+from ttscache.cli.exits import EXIT_INVALID
+
+_KIND_NAMES = {ProxyKind.FULL: "full", ProxyKind.LIMITED: "limited", ProxyKind.INDEPENDENT: "independent"}
+
+
+@click.command("inspect")
+@click.argument("file", type=options.FILE)
+@click.option(
+    "--certdir",
+    type=options.DIRECTORY,
+    envvar="X509_CERT_DIR",
+    show_envvar=True,
+    help="Trust directory to verify against.",
+)
+@options.output_format
+def command(file: Path, certdir: Path | None, output_format: str) -> int:
+    """Show the credential in FILE: chain, types, lifetimes, and whether it verifies.
+
+    Exit status 5 when it is invalid or expired.
+    """
+    now = datetime.now(UTC)
+    credential = Credential.parse(_content(file))
+    report = describe(credential, now) | {"file": str(file)}
+    verdict = _verdict(credential, certdir, now)
+    report |= verdict
+    if output_format == "json":
+        options.show_json(report)
+    else:
+        _show(report)
+    return 0 if verdict["valid"] else EXIT_INVALID
+
+
+def describe(credential: Credential, now: datetime) -> dict[str, Any]:
+    """Return what a credential holds; nothing secret."""
+    leaf = credential.leaf
+    not_after = min(certificate.not_valid_after_utc for certificate in credential.chain)
+    return {
+        "subject": DistinguishedName(leaf.subject).slash,
+        "issuer": DistinguishedName(leaf.issuer).slash,
+        "identity": DistinguishedName(_identity(credential).subject).slash,
+        "type": _type(leaf),
+        "key": _key_name(leaf),
+        "private_key": credential.key is not None,
+        "not_after": f"{not_after:%Y-%m-%dT%H:%M:%SZ}",
+        "seconds_left": max(0, int((not_after - now).total_seconds())),
+        "chain": [
+            {
+                "subject": DistinguishedName(certificate.subject).slash,
+                "type": _type(certificate),
+                "key": _key_name(certificate),
+                "serial": str(certificate.serial_number),
+                "not_before": f"{certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}",
+                "not_after": f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}",
+            }
+            for certificate in credential.chain
+        ],
+    }
+
+
+def _content(file: Path) -> bytes:
+    """Return the file. Raises CredentialFileError: a file that cannot be read is no valid credential."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise CredentialFileError("credential_unreadable", f"{file}: {error.strerror}") from None
+
+
+def _identity(credential: Credential) -> x509.Certificate:
+    """Return the first certificate that is no proxy: the one that consumers map."""
+    return next((c for c in credential.chain if not _is_proxy(c)), credential.chain[-1])
+
+
+def _is_proxy(certificate: x509.Certificate) -> bool:
+    try:
+        return proxy_cert_info(certificate) is not None
+    except ValueError:
+        return True  # malformed, but meant as one
+
+
+def _type(certificate: x509.Certificate) -> str:
+    try:
+        info = proxy_cert_info(certificate)
+    except ValueError:
+        return "malformed proxy"
+    if info is not None:
+        kind = "proxy of unknown policy" if info.kind is None else f"RFC 3820 {_KIND_NAMES[info.kind]} proxy"
+        return kind if info.path_length is None else f"{kind}, path length {info.path_length}"
+    try:
+        is_authority = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, ValueError):
+        is_authority = False
+    return "CA" if is_authority else "end-entity certificate"
+
+
+def _key_name(certificate: x509.Certificate) -> str:
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA {key.key_size}"
+    return f"EC {key.curve.name}" if isinstance(key, ec.EllipticCurvePublicKey) else type(key).__name__.strip("_")
+
+
+def _verdict(credential: Credential, certdir: Path | None, now: datetime) -> dict[str, Any]:
+    if certdir is None:
+        expired = any(certificate.not_valid_after_utc <= now for certificate in credential.chain)
+        reason = "expired" if expired else "no trust directory was given (--certdir or X509_CERT_DIR)"
+        return {"verified": False, "valid": not expired, "reason": reason}
+    try:
+        chain: VerifiedChain = verify(credential.chain, _anchors(certdir), now)
+    except ProxyGenError as error:
+        depth = getattr(error, "depth", None)
+        where = "" if depth is None else f" at depth {depth}"
+        return {"verified": False, "valid": False, "reason": f"{error.code}{where}: {error}"}
+    return {"verified": True, "valid": True, "reason": None, "anchor": DistinguishedName(chain.anchor.subject).slash}
+
+
+def _anchors(certdir: Path) -> TrustAnchors:
+    try:
+        files = [file for file in certdir.iterdir() if is_certificate_file(file.name)]
+        return TrustAnchors.from_files({file.name: file.read_bytes() for file in files})
+    except OSError as error:
+        raise click.UsageError(f"the trust directory {certdir} cannot be read: {error.strerror}") from None
+
+
+def _show(report: dict[str, Any]) -> None:
+    hours, rest = divmod(report["seconds_left"], 3600)
+    for name, value in (
+        ("subject", report["subject"]),
+        ("issuer", report["issuer"]),
+        ("identity", report["identity"]),
+        ("type", report["type"]),
+        ("strength", report["key"]),
+        ("key in file", "yes" if report["private_key"] else "no"),
+        ("path", report["file"]),
+        ("timeleft", f"{hours}:{rest // 60:02}:{rest % 60:02}  (until {report['not_after']})"),
+    ):
+        click.echo(f"{name:<11} : {value}")
+    for depth, certificate in enumerate(report["chain"]):
+        click.echo(f"chain {depth:<5} : {certificate['subject']}")
+        click.echo(f"{'':<11} : {certificate['type']}, {certificate['key']}, until {certificate['not_after']}")
+    if report["verified"]:
+        click.echo(f"verified    : yes, by {report['anchor']}")
+    else:
+        click.echo(f"verified    : no, {report['reason']}")

@@ -1,0 +1,46 @@
+"""`ttscache serve`: the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+
+import click
+
+from ttscache.app.daemon import Daemon
+from ttscache.cli.options import FILE, required_configuration
+from ttscache.server.logs import configure
+
+
+@click.command("serve")
+@required_configuration
+@click.option("--ready-file", type=FILE, help='Written when everything answers: {"url": ...}.')
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What is logged, as JSON on standard error.",
+)
+def command(configuration: Path, ready_file: Path | None, log_level: str) -> None:
+    """Run the daemon.
+
+    SIGHUP reloads configuration and certificates without dropping a request; SIGTERM drains.
+    """
+    configure(log_level)
+
+    async def serve() -> None:
+        await Daemon(configuration).run(ready_file)
+
+    run_event_loop(serve())
+
+
+def run_event_loop(work: Coroutine[None, None, None]) -> None:
+    """Run on uvloop where it is installed: it serves more than twice as many requests on a core."""
+    try:
+        import uvloop  # noqa: PLC0415 - an optional extra
+    except ImportError:
+        asyncio.run(work)
+    else:
+        uvloop.run(work)

@@ -1,0 +1,210 @@
+"""Requests to the daemon: bounded, peers verified, every failure one :class:`ClientError`."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import json
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+_MAX_ANSWER_BYTES = 1024 * 1024
+_OK = 200
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+_SENDABLE_TOKEN = re.compile(r"[\x21-\x7e]+\Z")
+_UNAVAILABLE = frozenset({429, 502, 503, 504})
+
+
+class ClientError(Exception):
+    """The daemon refused, or could not be asked.
+
+    ``code`` is the daemon's stable code, or `unreachable`, `answer_invalid`, `url_invalid`, `ca_file_invalid` of our
+    own; ``status`` the HTTP status, None when there was no answer; ``retry_after`` in seconds, where it was told.
+    """
+
+    def __init__(self, code: str, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.retry_after = retry_after
+
+    @property
+    def unavailable(self) -> bool:
+        """Whether trying again later may help."""
+        return self.code == "unreachable" or self.status in _UNAVAILABLE
+
+
+@dataclass(frozen=True, repr=False)
+class Proxy:
+    """What POST /v1/proxy answers. ``pem`` holds a private key when the daemon made one; times are aware, UTC."""
+
+    pem: bytes
+    subject: str
+    identity: str
+    account: str | None
+    issuer: str
+    not_before: datetime
+    not_after: datetime
+    fqans: tuple[str, ...]
+    serial: int
+    profile: str
+    shortened_by: tuple[str, ...]
+
+
+class Client:
+    """A client of the daemon at ``url``; https is verified against ``ca_file`` or else the system's CAs.
+
+    One connection a call: whoever asks often enough to mind fetches from the sidecar's file instead.
+    """
+
+    def __init__(self, url: str, ca_file: Path | None = None, *, timeout: float = 30.0) -> None:
+        """``timeout`` is in seconds, for each wait on the network. Raises ClientError for a URL not to be called."""
+        parts = urlsplit(url)
+        if parts.scheme not in {"https", "http"} or not parts.hostname:
+            raise ClientError("url_invalid", "the daemon's URL must be https://HOST[:PORT]")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+            raise ClientError("url_invalid", "plain http is only spoken on loopback; use https")
+        try:
+            self._host, self._port = parts.hostname, parts.port
+        except ValueError:
+            raise ClientError("url_invalid", "the port in the daemon's URL is no port") from None
+        self._prefix = parts.path.rstrip("/")
+        self._timeout = timeout
+        self._tls = _tls_context(ca_file) if parts.scheme == "https" else None
+
+    def proxy(
+        self,
+        token: str,
+        *,
+        profile: str | None = None,
+        lifetime: int | None = None,
+        limited: bool | None = None,
+        fqans: tuple[str, ...] = (),
+        csr: bytes | None = None,
+    ) -> Proxy:
+        """Fetch a proxy: for the key of ``csr`` (PEM), or for one that the daemon makes. Raises ClientError."""
+        wanted = {
+            "profile": profile,
+            "lifetime": lifetime,
+            "limited": limited,
+            "fqans": list(fqans) or None,
+            "csr": None if csr is None else csr.decode(),
+        }
+        body = json.dumps({name: value for name, value in wanted.items() if value is not None}).encode()
+        return _proxy(self._json("POST", "/v1/proxy", token, body))
+
+    def whoami(self, token: str) -> dict[str, Any]:
+        """Return what the daemon says of a token: identity, decision, trace, profiles. Raises ClientError."""
+        return self._json("GET", "/v1/whoami", token, None)
+
+    def _json(self, method: str, path: str, token: str, body: bytes | None) -> dict[str, Any]:
+        if not _SENDABLE_TOKEN.match(token):
+            raise ClientError("token_malformed", "the token holds characters that no token has", status=401)
+        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json", "User-Agent": "ttscache-client"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        status, retry_after, content = self._exchange(method, path, headers, body)
+        document = _document(content)
+        if status != _OK:
+            raise _refusal(status, retry_after, document)
+        if document is None:
+            raise ClientError("answer_invalid", "the daemon's answer is not JSON", status=status)
+        return document
+
+    def _exchange(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[int, str | None, bytes]:
+        connection = self._connection()
+        try:
+            connection.request(method, self._prefix + path, body=body, headers=dict(headers))
+            answer = connection.getresponse()
+            content = answer.read(_MAX_ANSWER_BYTES + 1)
+            if len(content) > _MAX_ANSWER_BYTES:
+                raise ClientError("answer_invalid", f"the daemon's answer has more than {_MAX_ANSWER_BYTES} bytes")
+            return answer.status, answer.headers.get("Retry-After"), content
+        except ssl.SSLCertVerificationError as error:
+            reason = error.verify_message or "the certificate is not trusted"
+            raise ClientError("unreachable", f"the daemon at {self._where} is not trusted: {reason}") from None
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            raise ClientError("unreachable", f"the daemon at {self._where} cannot be reached: {reason}") from None
+        finally:
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._tls is None:
+            return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
+
+    @property
+    def _where(self) -> str:
+        return self._host if self._port is None else f"{self._host}:{self._port}"
+
+
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+    except OSError as error:  # SSLError among them
+        raise ClientError(
+            "ca_file_invalid", f"the CA file {ca_file} cannot be used: {error.strerror or 'no PEM certificates'}"
+        ) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _document(content: bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _refusal(status: int, retry_after: str | None, document: dict[str, Any] | None) -> ClientError:
+    """Read an RFC 9457 problem; from a gateway in between there may be none."""
+    code = (document or {}).get("code")
+    detail = (document or {}).get("detail")
+    if not isinstance(code, str) or not _CODE.match(code) or not isinstance(detail, str):
+        code, detail = "answer_invalid", f"answered with status {status} and no reason"
+    seconds = float(retry_after) if retry_after is not None and retry_after.isdigit() else None
+    return ClientError(code, _one_line(detail), status=status, retry_after=seconds)
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text[:500])
+
+
+def _proxy(document: Mapping[str, Any]) -> Proxy:
+    try:
+        return Proxy(
+            pem=document["pem"].encode(),
+            subject=str(document["subject"]),
+            identity=str(document["identity"]),
+            account=document["account"],
+            issuer=str(document["issuer"]),
+            not_before=_moment(document["not_before"]),
+            not_after=_moment(document["not_after"]),
+            fqans=tuple(document["fqans"]),
+            serial=int(document["serial"]),
+            profile=str(document["profile"]),
+            shortened_by=tuple(document["shortened_by"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ClientError("answer_invalid", "the daemon's answer is not a proxy", status=_OK) from None
+
+
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

@@ -1,0 +1,81 @@
+"""The application of all audiences, and the protocol under it, whose own errors are ours too."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+
+from ttscache.errors import RequestInvalidError, RequestTooLargeError, TtsError
+from ttscache.server import credentials, probes, token_endpoint, trust
+from ttscache.server.answers import error_answer
+from ttscache.server.middleware import edge
+from ttscache.server.parsing import MAX_BODY_BYTES
+from ttscache.server.services import CURRENT, Current
+
+_log = logging.getLogger(__name__)
+# A bearer token of 16 KiB, with room to be told apart from garbage.
+_MAX_HEADER_BYTES = 24 * 1024
+_MAX_REQUEST_LINE = 8 * 1024
+_BAD_REQUEST = 400
+_KEEP_ALIVE_SECONDS = 75.0
+
+
+def application(current: Current) -> web.Application:
+    """Return the application over the current services."""
+    app = web.Application(middlewares=[edge], client_max_size=MAX_BODY_BYTES)
+    app[CURRENT] = current
+    for audience in (token_endpoint, credentials, trust, probes):
+        app.add_routes(audience.routes())
+    return app
+
+
+class Runner(web.AppRunner):
+    """aiohttp's runner, with bounds on headers, without its access log, and with our protocol errors."""
+
+    def __init__(self, app: web.Application, shutdown_timeout: float) -> None:
+        super().__init__(
+            app,
+            access_log=None,
+            max_line_size=_MAX_REQUEST_LINE,
+            max_field_size=_MAX_HEADER_BYTES,
+            keepalive_timeout=_KEEP_ALIVE_SECONDS,
+            shutdown_timeout=shutdown_timeout,
+        )
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return _Server(made.request_handler, request_factory=made.request_factory, **made._kwargs)
+
+
+class _Server(web.Server):
+    def __call__(self) -> web.RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class _Protocol(web.RequestHandler):
+    """Requests that do not even parse get the same answers; aiohttp would log and echo what they hold."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it may repeat what was sent, a token too
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("part of an answer has been sent already")
+        error: TtsError | None = None
+        if isinstance(exc, LineTooLong):
+            error = RequestTooLargeError("a header or the request line is larger than anything read here", headers=True)
+        elif status == _BAD_REQUEST:
+            error = RequestInvalidError("not a request in HTTP")
+        else:
+            _log.error("protocol_error", extra={"exception": type(exc).__name__})
+        response = error_answer(error, request.path, secrets.token_hex(8))
+        response.force_close()
+        return response

@@ -1,0 +1,150 @@
+"""/v1: proxies for the bearer of a token, and what the mapping says of it."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from ttscache.broker.credentials import CredentialBroker
+from ttscache.config.settings import Profile
+from ttscache.errors import TracedRefusalError
+from ttscache.model import Credential, CredentialRequest, Decision, Identity, RuleTrace
+from ttscache.net.deadline import Deadline
+from ttscache.server.answers import NO_STORE
+from ttscache.server.parsing import bearer_token, from_json, from_query, read_body, refuse_unknown
+from ttscache.server.services import Services, services_of
+
+_PEM_TYPE = "application/x-pem-file"
+_HEADERS = {**NO_STORE, "Vary": "Accept, Authorization"}
+
+
+def routes() -> list[web.RouteDef]:
+    """Return this audience's routes."""
+    return [
+        web.get("/v1/proxy", get_proxy, allow_head=False),
+        web.post("/v1/proxy", post_proxy),
+        web.get("/v1/whoami", whoami, allow_head=False),
+    ]
+
+
+async def get_proxy(request: web.Request) -> web.StreamResponse:
+    """Answer with the cached proxy, whose key the daemon made; 304 when the caller has it already."""
+    services = services_of(request)
+    credential = await _issue(services, request, from_query(request), _deadline(services))
+    etag = hashlib.sha256(credential.pem).hexdigest()[:32]
+    if any(known.value in {etag, "*"} for known in request.if_none_match or ()):
+        return web.Response(status=304, headers={**_HEADERS, "ETag": f'"{etag}"'})
+    response = _answer(request, credential)
+    response.headers["ETag"] = f'"{etag}"'
+    return response
+
+
+async def post_proxy(request: web.Request) -> web.StreamResponse:
+    """Answer with a proxy for a CSR, or for a key that the daemon makes."""
+    services = services_of(request)
+    deadline = _deadline(services)
+    refuse_unknown(request.query, set(), "query parameter")
+    wanted = from_json(await read_body(request, deadline))
+    return _answer(request, await _issue(services, request, wanted, deadline))
+
+
+async def whoami(request: web.Request) -> web.StreamResponse:
+    """Answer with the identity, and what the mapping gives it or why it gives nothing."""
+    services = services_of(request)
+    refuse_unknown(request.query, set(), "query parameter")
+    identity = await services.verifier.verify(bearer_token(request), _deadline(services))
+    return web.json_response(whoami_json(services.broker, identity), headers=_HEADERS)
+
+
+def whoami_json(broker: CredentialBroker, identity: Identity) -> dict[str, Any]:
+    """Return an identity with its decision, or why there is none, as it stands in answers."""
+    body: dict[str, Any] = {
+        "issuer": identity.issuer,
+        "subject": identity.subject,
+        "client_id": identity.client_id,
+        "groups": identity.groups,
+        "scopes": sorted(identity.scopes),
+        "entitlements": identity.entitlements,
+        "token_expires_at": rfc3339(identity.expires_at),
+        "authority": broker.authority,
+        "decision": None,
+        "refused": None,
+    }
+    try:
+        decision = broker.decide(identity)
+    except TracedRefusalError as refusal:
+        body["refused"] = {"code": refusal.code, "detail": refusal.message}
+        return body | {"trace": trace_json(refusal.trace)}
+    body["decision"] = decision_json(decision) | {
+        "profiles": {profile.name: profile_json(profile) for profile in broker.allowed_profiles(decision)}
+    }
+    return body | {"trace": trace_json(decision.trace)}
+
+
+def decision_json(decision: Decision) -> dict[str, Any]:
+    """Return a decision as it stands in answers."""
+    return {
+        "rule": decision.rule,
+        "dn": decision.dn,
+        "account": decision.account,
+        "fqans": decision.fqans,
+        "scopes": decision.scopes,
+        "profiles": decision.profiles,
+    }
+
+
+def profile_json(profile: Profile) -> dict[str, Any]:
+    """Return a profile as it stands in answers; lifetimes in seconds."""
+    return {
+        "lifetime": profile.lifetime,
+        "min_lifetime": profile.min_lifetime,
+        "max_lifetime": profile.max_lifetime,
+        "key": profile.key.value,
+        "limited": profile.limited,
+    }
+
+
+def trace_json(trace: tuple[RuleTrace, ...]) -> list[dict[str, object]]:
+    """Return a trace as it stands in answers."""
+    return [{"rule": entry.rule, "matched": entry.matched, "why": entry.why} for entry in trace]
+
+
+def credential_json(credential: Credential) -> dict[str, object]:
+    """Return a credential as it stands in answers: DNs in slash form, times RFC 3339, the serial a decimal string."""
+    return {
+        "pem": credential.pem.decode(),
+        "subject": credential.subject,
+        "identity": credential.identity,
+        "account": credential.account,
+        "issuer": credential.issuer,
+        "not_before": rfc3339(credential.not_before),
+        "not_after": rfc3339(credential.not_after),
+        "fqans": credential.fqans,
+        "serial": str(credential.serial),
+        "profile": credential.profile,
+        "shortened_by": credential.shortened_by,
+    }
+
+
+def rfc3339(seconds: float) -> str:
+    """Return POSIX seconds in the form of RFC 3339, in UTC."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _deadline(services: Services) -> Deadline:
+    return Deadline.after(services.settings.server.deadline)
+
+
+async def _issue(services: Services, request: web.Request, wanted: CredentialRequest, deadline: Deadline) -> Credential:
+    token = bearer_token(request)
+    identity = await services.verifier.verify(token, deadline)
+    return await services.broker.issue(identity, token, wanted, deadline)
+
+
+def _answer(request: web.Request, credential: Credential) -> web.Response:
+    if "application/json" in request.headers.get("Accept", ""):
+        return web.json_response(credential_json(credential), headers=_HEADERS)
+    return web.Response(body=credential.pem, content_type=_PEM_TYPE, headers=_HEADERS)

@@ -1,0 +1,152 @@
+"""Reading requests: bounded, strict, every mistake named."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from ttscache.errors import OverloadedError, RequestInvalidError, TokenMalformedError, TokenMissingError
+from ttscache.model import CredentialRequest
+from ttscache.net.deadline import Deadline
+
+# A token of 16 KiB, a CSR of 8 KiB, FQANs; form encoding may triple a byte.
+MAX_BODY_BYTES = 128 * 1024
+_MAX_FQANS = 100
+_MAX_FQAN = 255
+_MAX_NAME = 64
+_MAX_DIGITS = 9
+_BOOLEANS = {"true": True, "false": False}
+
+
+def bearer_token(request: web.Request) -> str:
+    """Return the token of the Authorization header (RFC 6750 section 2.1)."""
+    values = request.headers.getall("Authorization", [])
+    if not values:
+        raise TokenMissingError("no bearer token was presented; send `Authorization: Bearer ...`")
+    scheme, _, token = values[0].partition(" ")
+    if len(values) > 1 or scheme.lower() != "bearer" or not token.strip():
+        raise TokenMalformedError("the Authorization header is not one bearer token")
+    return token.strip()
+
+
+async def read_body(request: web.Request, deadline: Deadline) -> bytes:
+    """Return the body. Raises OverloadedError when it does not come in time; aiohttp bounds its size."""
+    try:
+        async with asyncio.timeout(deadline.remaining):
+            return await request.read()
+    except TimeoutError:
+        raise OverloadedError("the request's body did not arrive in time") from None
+
+
+def from_query(request: web.Request) -> CredentialRequest:
+    """Read ``profile, lifetime, limited, fqan`` of a query; `fqan` may be repeated, or hold several."""
+    fields = single_values(request.query.items(), repeatable={"fqan"})
+    refuse_unknown(fields, {"profile", "lifetime", "limited", "fqan"}, "query parameter")
+    return from_texts(fields)
+
+
+def from_texts(fields: Mapping[str, list[str]]) -> CredentialRequest:
+    """Read the request's parameters as they stand in a query or a form."""
+    profile, lifetime, limited, csr = (_first(fields, name) for name in ("profile", "lifetime", "limited", "csr"))
+    if lifetime is not None and not _is_integer(lifetime):
+        raise RequestInvalidError("`lifetime` must be a whole number of seconds")
+    if limited is not None and limited not in _BOOLEANS:
+        raise RequestInvalidError("`limited` must be `true` or `false`")
+    return CredentialRequest(
+        profile=_profile(profile),
+        lifetime=None if lifetime is None else int(lifetime),
+        limited=None if limited is None else _BOOLEANS[limited],
+        fqans=_fqans([fqan for value in fields.get("fqan", []) for fqan in value.split(" ") if fqan]),
+        csr=None if csr is None else _csr(csr),
+    )
+
+
+def from_json(body: bytes) -> CredentialRequest:
+    """Read the JSON body of POST /v1/proxy; an empty one asks for the defaults."""
+    document = _object(body) if body.strip() else {}
+    refuse_unknown(document, {"profile", "lifetime", "csr", "limited", "fqans"}, "field")
+    profile = _typed(document, "profile", str, "text")
+    lifetime = _typed(document, "lifetime", int, "a whole number of seconds")
+    csr = _typed(document, "csr", str, "text in PEM")
+    limited = _typed(document, "limited", bool, "true or false")
+    fqans = _typed(document, "fqans", list, "a list of texts") or []
+    if not all(isinstance(fqan, str) for fqan in fqans):
+        raise RequestInvalidError("`fqans` must be a list of texts")
+    return CredentialRequest(
+        profile=_profile(profile),
+        lifetime=lifetime,
+        limited=limited,
+        fqans=_fqans(fqans),
+        csr=None if csr is None else _csr(csr),
+    )
+
+
+def single_values(items: Iterable[tuple[str, str]], *, repeatable: set[str]) -> dict[str, list[str]]:
+    """Gather parameters by name. Raises for a repeated one (RFC 6749 section 3.2) that is not ``repeatable``."""
+    fields: dict[str, list[str]] = {}
+    for name, value in items:
+        if name in fields and name not in repeatable:
+            raise RequestInvalidError(f"the parameter {_shown(name)} is there more than once")
+        fields.setdefault(name, []).append(value)
+    return fields
+
+
+def refuse_unknown(names: Iterable[str], known: set[str], what: str) -> None:
+    """Raise for the first name that is not known."""
+    for name in names:
+        if name not in known:
+            raise RequestInvalidError(f"unknown {what} {_shown(name)}; known: {', '.join(sorted(known))}")
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise RequestInvalidError("the body is not JSON") from None
+    if not isinstance(document, dict):
+        raise RequestInvalidError("the body is not a JSON object")
+    return document
+
+
+def _typed(document: Mapping[str, Any], name: str, kind: type, words: str) -> Any:  # noqa: ANN401 - of that type
+    value = document.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise RequestInvalidError(f"`{name}` must be {words}")
+    return value
+
+
+def _first(fields: Mapping[str, list[str]], name: str) -> str | None:
+    """Return a parameter's value; one without a value is as good as omitted (RFC 6749 section 3.2)."""
+    return next((value for value in fields.get(name, []) if value), None)
+
+
+def _is_integer(text: str) -> bool:
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS
+
+
+def _profile(name: str | None) -> str | None:
+    if name is not None and len(name) > _MAX_NAME:
+        raise RequestInvalidError(f"`profile` has more than {_MAX_NAME} characters")
+    return name
+
+
+def _fqans(fqans: list[str]) -> tuple[str, ...]:
+    if len(fqans) > _MAX_FQANS or any(len(fqan) > _MAX_FQAN for fqan in fqans):
+        raise RequestInvalidError(f"at most {_MAX_FQANS} FQANs of {_MAX_FQAN} characters may be asked for")
+    return tuple(dict.fromkeys(fqans))
+
+
+def _csr(pem: str) -> bytes:
+    return pem.encode(errors="replace")
+
+
+def _shown(name: str) -> str:
+    """Return a name as it can stand in a message: shortened, in ASCII."""
+    return ascii(name[:40])
