@@ -23,10 +23,11 @@ $(VENV)/.dev: $(VENV)/.runtime
 	@touch $@
 
 demo: $(VENV)/.runtime ## a token in, a proxy out, on loopback (KEEP=1 leaves it running)
+	@deploy/setup/packages.sh openssl
 	@KEEP="$(KEEP)" PATH="$(CURDIR)/$(BIN):$$PATH" deploy/demo/demo.sh
 
 test: $(VENV)/.dev ## every test, with the real grid software
-	@deploy/setup/packages.sh
+	@deploy/setup/packages.sh all
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: $(VENV)/.dev ## lint, format, types, import arrows
