@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.acceptance.authgent import Authgent, authorization_server
+from tests.acceptance.daemon import Daemon, daemon_behind
 from tests.acceptance.globus import Globus
-from tests.acceptance.site import GRIDMAP, Site, make_site
+from tests.acceptance.site import GRIDMAP, TOP, Site, make_site
 from tests.acceptance.xrootd import XRootD, storage
 
 
@@ -30,3 +31,9 @@ def xrootd(site: Site) -> Iterator[XRootD]:
 def authgent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authgent]:
     with authorization_server(tmp_path_factory.mktemp("authgent")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def daemon(tmp_path_factory: pytest.TempPathFactory, authgent: Authgent, site: Site) -> Iterator[Daemon]:
+    with daemon_behind(authgent, site.ca, TOP, tmp_path_factory.mktemp("daemon")) as running:
+        yield running
