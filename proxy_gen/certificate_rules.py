@@ -119,12 +119,13 @@ def require_time(certificate: x509.Certificate, depth: int, now: datetime) -> No
 def require_key_identifier(certificate: x509.Certificate, issuer: x509.Certificate, depth: int) -> None:
     """The authority key identifier is there, and is the issuer's (``-x509_strict``; RFC 5280 section 4.2.1.1)."""
     found = _find(certificate, x509.AuthorityKeyIdentifier)
-    if found is None or found.value.key_identifier is None:
-        if certificate.issuer == certificate.subject:
-            return  # a self-signed certificate needs none
+    named = found.value.key_identifier if found is not None else None
+    if named is None and certificate.issuer != certificate.subject:  # a self-signed certificate needs none
         raise VerificationError("authority_key_id_missing", depth, "the authority key identifier is missing")
+    if found is None:
+        return
     subject_key = _find(issuer, x509.SubjectKeyIdentifier)
-    differs = subject_key is not None and subject_key.value.digest != found.value.key_identifier
+    differs = subject_key is not None and named is not None and subject_key.value.digest != named
     serial = found.value.authority_cert_serial_number
     differs |= serial is not None and serial != issuer.serial_number
     # OpenSSL compares the first directory name only

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from proxy_gen.certificate_rules import (
     require_authority,
@@ -177,6 +178,8 @@ def _require_signed_by(certificate: x509.Certificate, issuer: x509.Certificate, 
 
 
 def _signature_holds(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    if certificate.public_bytes(Encoding.DER)[-len(certificate.signature) - 1] != 0:
+        return False  # a bit string that claims unused bits, which OpenSSL does not take for a signature
     try:
         certificate.verify_directly_issued_by(issuer)
     except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):

@@ -33,7 +33,7 @@ def extensions(certificate: x509.Certificate) -> list[tuple[x509.ExtensionType, 
     return [(extension.value, extension.critical) for extension in certificate.extensions]
 
 
-@pytest.mark.parametrize("kind", KeyKind)
+@pytest.mark.parametrize("kind", [kind for kind in KeyKind if kind is not KeyKind.RSA_4096])  # seconds to make
 def test_a_ca_is_exactly_this(kind: KeyKind) -> None:
     ca = authority(kind)
     certificate = ca.certificate

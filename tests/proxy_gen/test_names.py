@@ -51,7 +51,7 @@ def test_a_mintable_name_is_printed_as_openssl_prints_it(name: DistinguishedName
 @example(der.name(der.Attribute(CN, der.T61, "é".encode())))
 @example(der.name(der.Attribute(CN, der.BMP, "aé ".encode("utf-16-be"))))
 @example(der.name([der.Attribute(CN, der.UTF8, b"a"), der.Attribute("2.5.4.10", der.UTF8, b"b")]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_any_foreign_name_is_printed_as_openssl_prints_it(name: bytes) -> None:
     assert foreign(name).slash == libcrypto.oneline(name)
     assert foreign(name).rfc4514 == libcrypto.rfc2253(name)
@@ -93,7 +93,7 @@ def test_respelt_names_have_one_canonical_text(name: DistinguishedName, data: st
 
 
 @given(mintable_names(), mintable_names())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_two_mintable_names_share_a_text_only_when_openssl_takes_them_as_equal(
     one: DistinguishedName, other: DistinguishedName
 ) -> None:
@@ -103,7 +103,7 @@ def test_two_mintable_names_share_a_text_only_when_openssl_takes_them_as_equal(
 
 
 @given(mintable_names())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_the_program_openssl_says_the_same(name: DistinguishedName) -> None:
     certificate = authority().issue_eec(name, key(KeyKind.P_256).public_key(), now=NOW, lifetime=HOUR)
     pem = Credential((certificate,)).to_pem()
@@ -122,7 +122,7 @@ def test_globus_says_the_same(tmp_path: Path) -> None:
     need("grid-proxy-info")
 
     @given(mintable_names())
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=12, deadline=None)
     def identity_is_slash(name: DistinguishedName) -> None:
         made = path([Delegation()], identity=name)
         chain = tuple(load(certificate) for certificate in made.signed()[:2])

@@ -55,7 +55,7 @@ def written(files: Mapping[str, bytes], directory: File) -> File:
 @example(der.name(der.Attribute(CN, der.UTF8, b"x" * 300)))
 @example(der.name(der.Attribute("2.5.4.45", der.BIT_STRING, b"\0abc")))
 @example(der.name([der.Attribute("2.5.4.10", der.PRINTABLE, b"B"), der.Attribute("2.5.4.11", der.UTF8, b"a")]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @pytest.mark.filterwarnings("ignore:Attribute's length")
 def test_hashes_are_openssls(name: bytes) -> None:
     parsed = x509.Name.from_bytes(name)
