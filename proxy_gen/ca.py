@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -28,6 +28,8 @@ from proxy_gen.names import DistinguishedName
 
 # notBefore lies this far back, for consumers whose clock is behind ours.
 BACKDATE = timedelta(minutes=5)
+_NO_AUTHORITY = x509.BasicConstraints(ca=False, path_length=None)
+_CLIENT_AUTH = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class CertificateAuthority:
         require_strong(public_key)
         if subject.canonical == self.subject.canonical:
             raise IssuanceError("subject_is_ca", "the CA's own name cannot be an end entity's")
-        if public_der(public_key) == public_der(self.key.public_key()):
+        if public_key == self.key.public_key():
             raise IssuanceError("key_is_ca", "the CA's own key cannot be an end entity's")
         not_before, not_after = validity_within(self.certificate, now=now, lifetime=lifetime)
         is_rsa = isinstance(public_key, rsa.RSAPublicKey)
@@ -103,9 +105,9 @@ class CertificateAuthority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(not_before)
             .not_valid_after(not_after)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_NO_AUTHORITY, critical=True)
             .add_extension(key_usage(digital_signature=True, key_encipherment=is_rsa), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+            .add_extension(_CLIENT_AUTH, critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
             .add_extension(self._authority_key_identifier, critical=False)
         )
@@ -167,6 +169,7 @@ def authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdent
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id)
 
 
+@cache  # a few values that never change
 def key_usage(
     *,
     digital_signature: bool = False,

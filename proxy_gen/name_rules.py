@@ -6,6 +6,7 @@ end with one name. Nothing is transliterated silently.
 
 from __future__ import annotations
 
+from cryptography.x509 import ObjectIdentifier
 from cryptography.x509.oid import NameOID
 
 from proxy_gen.attributes import short_name, upper_bound
@@ -26,9 +27,10 @@ def require_mintable(name: DistinguishedName) -> None:
     """Raise :class:`NameRefusedError`, with a code for the reason, unless every consumer reads ``name`` alike."""
     if not name.name.rdns:
         raise NameRefusedError("name_empty", "the name is empty")
-    if any(len(list(rdn)) > 1 for rdn in name.name.rdns):
+    if any(len(rdn) > 1 for rdn in name.name.rdns):
         raise NameRefusedError("name_multivalued", "a name with several values in one RDN is not taken")
-    for oid, value in name.pairs:
+    pairs = name.pairs
+    for oid, value in pairs:
         short = short_name(oid)
         if short is None:
             raise NameRefusedError("name_attribute_unknown", f"unknown attribute type {oid.dotted_string} in a name")
@@ -40,7 +42,7 @@ def require_mintable(name: DistinguishedName) -> None:
         raise NameRefusedError("name_encoding", "the name has a string type that consumers print as octets")
     if len(name.slash) > MAX_NAME_LENGTH:
         raise NameRefusedError("name_too_long", f"the name has more than {MAX_NAME_LENGTH} characters")
-    _require_last_common_name(name)
+    _require_last_common_name(*pairs[-1])
 
 
 def require_value(short: str, value: str, *, limit: int) -> None:
@@ -62,8 +64,7 @@ def require_value(short: str, value: str, *, limit: int) -> None:
         )
 
 
-def _require_last_common_name(name: DistinguishedName) -> None:
-    oid, value = name.pairs[-1]
+def _require_last_common_name(oid: ObjectIdentifier, value: str) -> None:
     if oid != NameOID.COMMON_NAME:
         return
     if value.isdigit():

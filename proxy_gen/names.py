@@ -9,6 +9,7 @@ it parses only what it prints unambiguously and refuses the rest with a reason.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from functools import cached_property
@@ -23,6 +24,8 @@ from proxy_gen.errors import NameRefusedError
 # A name longer than this is no name of a person or a service; consumers keep it in buffers of 1 KiB and less.
 MAX_NAME_LENGTH = 512
 _PRINTABLE_ASCII = range(0x20, 0x7F)
+# what `X509_NAME_oneline` prints as it is: nearly every value
+_PLAIN = re.compile(r"[ -*,-.0-~]*")
 _RFC2253_SPECIAL = frozenset(',+"\\<>;')
 # what RFC 4514 section 2.4 lets a backslash stand before; `=` is read although OpenSSL does not print it escaped
 _ESCAPABLE = _RFC2253_SPECIAL | frozenset("=# ")
@@ -31,6 +34,8 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 _WIDE_ENCODINGS = {_ASN1Type.BMPString: "utf-16-be", _ASN1Type.UniversalString: "utf-32-be"}
 # string types whose octets OpenSSL reads as Latin-1, while `cryptography` reads UTF-8
 _LATIN_1_TYPES = frozenset({_ASN1Type.T61String, _ASN1Type.IA5String})
+# members by names of their own, for until Python 3.12 an enumeration looks each up by a call
+_UTF8_STRING, _PRINTABLE_STRING_TYPE = _ASN1Type.UTF8String, _ASN1Type.PrintableString
 # X.680 section 41.4
 _PRINTABLE_STRING = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 '()+,-./:=?")
 
@@ -125,10 +130,12 @@ def _attribute(oid: x509.ObjectIdentifier, value: str) -> x509.NameAttribute[str
         attribute = x509.NameAttribute(oid, value, _validate=False)
     except UnicodeEncodeError:
         raise NameRefusedError("name_malformed", "a value has half of a surrogate pair") from None
+    if attribute._type is _UTF8_STRING:
+        return attribute
     short = short_name(oid) or oid.dotted_string
-    if attribute._type is not _ASN1Type.UTF8String and not value.isascii():
+    if not value.isascii():
         raise NameRefusedError("name_not_ascii", f"the value of {short} has non-ASCII characters")
-    if attribute._type is _ASN1Type.PrintableString and not _PRINTABLE_STRING.issuperset(value):
+    if attribute._type is _PRINTABLE_STRING_TYPE and not _PRINTABLE_STRING.issuperset(value):
         raise NameRefusedError("name_character", f"the value of {short} has characters that its string type has not")
     return attribute
 
@@ -144,7 +151,9 @@ def _octets(attribute: x509.NameAttribute[str | bytes]) -> bytes:
 
 
 def _oneline_attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
-    value = "".join(map(_oneline_octet, _octets(attribute)))
+    value = attribute.value
+    if not isinstance(value, str) or not _PLAIN.fullmatch(value) or attribute._type in _WIDE_ENCODINGS:
+        value = "".join(map(_oneline_octet, _octets(attribute)))
     return f"{short_name(attribute.oid) or attribute.oid.dotted_string}={value}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import cache
 
 from cryptography import x509
 from cryptography.hazmat import asn1
@@ -42,6 +43,7 @@ class ProxyCertInfo:
             return None
 
 
+@cache  # a few values that never change
 def encode(kind: ProxyKind, path_length: int | None) -> x509.UnrecognizedExtension:
     """Return the extension's value for a certificate builder."""
     policy = _ProxyPolicy(policy_language=x509.ObjectIdentifier(kind.value), policy=None)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from proxy_gen.ca import authority_key_identifier, key_usage, validity_within
 from proxy_gen.errors import IssuanceError
-from proxy_gen.keys import PrivateKey, PublicKey, certificate_key, public_der, require_strong, signature_hash
+from proxy_gen.keys import PrivateKey, PublicKey, certificate_key, require_strong, signature_hash
 from proxy_gen.names import DistinguishedName
 from proxy_gen.pci import PROXY_CERT_INFO, ProxyCertInfo, ProxyKind, encode, proxy_cert_info
 
@@ -73,10 +73,10 @@ def _decoded(issuer: x509.Certificate) -> ProxyCertInfo | None:
 
 
 def _require_may_sign(issuer: x509.Certificate, issuer_key: PrivateKey, public_key: PublicKey) -> None:
-    issuer_public = public_der(issuer_key.public_key())
-    if issuer_public != public_der(certificate_key(issuer)):
+    issuer_public = issuer_key.public_key()
+    if issuer_public != certificate_key(issuer):
         raise IssuanceError("issuer_key_mismatch", "the issuing key is not the key of the issuing certificate")
-    if issuer_public == public_der(public_key):
+    if issuer_public == public_key:
         raise IssuanceError("key_is_issuer", "a proxy needs a key of its own, not its issuer's")
     for extension in issuer.extensions:
         value = extension.value

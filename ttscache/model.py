@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -73,7 +73,7 @@ class Credential:
     leaf's, ``eec_serial`` the one that a CRL would name; ``shortened_by`` names what cut the lifetime.
     """
 
-    pem: bytes
+    pem: bytes = field(repr=False)
     subject: str
     identity: str
     account: str | None
@@ -110,6 +110,6 @@ class Session:
     opened_at: float
     confirmed_at: float
     ends_at: float
-    refresh_token: str | None
+    refresh_token: str | None = field(repr=False)
     fence: int = 0
     end_reason: str | None = None

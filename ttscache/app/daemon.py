@@ -46,6 +46,8 @@ class Daemon:
         self._store = open_store(self._settings)
         self._pools: dict[KeyKind, KeyPool] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._replaced: list[Services] = []
+        self._reloading = asyncio.Lock()
         self._stop = asyncio.Event()
         self._current: Current | None = None
         self.url = ""
@@ -58,6 +60,7 @@ class Daemon:
         ``ready_file`` is written when everything answers: JSON with `url`, and what ``before_ready`` returns.
         Raises ConfigurationError when the address cannot be listened on.
         """
+        _forget(ready_file)
         try:
             with listening_socket(self._settings) as listener:
                 self.url = url_of(listener, self._settings)
@@ -84,6 +87,10 @@ class Daemon:
 
     async def reload(self, current: Current) -> None:
         """Put the configuration as it is now in the place of the running one; a wrong one changes nothing."""
+        async with self._reloading:
+            await self._reload(current)
+
+    async def _reload(self, current: Current) -> None:
         try:
             settings = await asyncio.to_thread(load, self._configuration)
             require_reloadable(self._settings, settings)
@@ -97,7 +104,8 @@ class Daemon:
         self._settings = settings
         current.services = self._compose(settings)
         self._spawn(_warm(current.services))
-        self._spawn(_close_later(previous))
+        self._replaced.append(previous)
+        self._spawn(self._close_later(previous))
         _log.info("reloaded")
 
     async def _serve(
@@ -134,6 +142,12 @@ class Daemon:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
+    async def _close_later(self, services: Services) -> None:
+        """Close services that a reload replaced, once the requests that began with them are over."""
+        await asyncio.sleep(services.settings.server.deadline)
+        await services.close()
+        self._replaced.remove(services)
+
     async def _sweep_regularly(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
@@ -148,13 +162,21 @@ class Daemon:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        await current.services.close()
+        # those that a reload has replaced may have a refresh under way: its outcome must reach the store
+        for services in (*self._replaced, current.services):
+            await services.close()
         _log.info("stopped")
 
     async def _close(self) -> None:
         await self._store.close()
         for pool in self._pools.values():
             await asyncio.to_thread(pool.stop)
+
+
+def _forget(ready_file: Path | None) -> None:
+    """Remove the ready file of an earlier run: it speaks of a daemon that is gone."""
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)
 
 
 def require_reloadable(before: Settings, after: Settings) -> None:
@@ -178,9 +200,3 @@ def _address(settings: Settings) -> tuple[object, ...]:
 async def _warm(services: Services) -> None:
     """Learn the issuers' endpoints and keys before the first token comes."""
     await services.readiness.dependencies()
-
-
-async def _close_later(services: Services) -> None:
-    """Close services that a reload replaced, once the requests that began with them are over."""
-    await asyncio.sleep(services.settings.server.deadline)
-    await services.close()

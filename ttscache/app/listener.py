@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ttscache.config.certificates import CertificateFileError, load_certificate, server_context
 from ttscache.config.settings import ServerSettings, Settings, TlsSettings
 from ttscache.errors import ConfigurationError
 
@@ -21,9 +22,10 @@ def listening_socket(settings: Settings) -> Iterator[socket.socket]:
     server = settings.server
     try:
         listener = _unix_socket(server.unix_path) if server.unix_path is not None else _tcp_socket(server)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host that is no name in the DNS
         where = server.unix_path or f"{server.host}:{server.port}"
-        raise ConfigurationError((f"server.listen: cannot listen on {where}: {error.strerror}",)) from None
+        reason = error.strerror if isinstance(error, OSError) else "not a host name"
+        raise ConfigurationError((f"server.listen: cannot listen on {where}: {reason}",)) from None
     with listener:
         try:
             yield listener
@@ -45,26 +47,23 @@ def tls_context(tls: TlsSettings | None) -> ssl.SSLContext | None:
     """Return the server's TLS context, of TLS 1.2 and up. Raises ConfigurationError."""
     if tls is None:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load(context, tls)
-    return context
+    with _told():
+        return server_context(tls.certificate, tls.key)
 
 
 def reload_certificate(context: ssl.SSLContext, tls: TlsSettings) -> None:
     """Load certificate and key again for new connections; wrong ones change nothing. Raises ConfigurationError."""
-    _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tls)
-    _load(context, tls)
+    with _told():
+        server_context(tls.certificate, tls.key)
+        load_certificate(context, tls.certificate, tls.key)
 
 
-def _load(context: ssl.SSLContext, tls: TlsSettings) -> None:
+@contextmanager
+def _told() -> Iterator[None]:
     try:
-        # an empty passphrase, for OpenSSL would ask for one on the terminal
-        context.load_cert_chain(tls.certificate, tls.key, password="")
-    except (OSError, ValueError):  # SSLError is an OSError
-        raise ConfigurationError(
-            (f"server.tls: {tls.certificate} and {tls.key} are not a PEM certificate and its unencrypted key",)
-        ) from None
+        yield
+    except CertificateFileError as error:
+        raise ConfigurationError((f"server.tls: {error}",)) from None
 
 
 def _tcp_socket(server: ServerSettings) -> socket.socket:

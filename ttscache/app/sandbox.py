@@ -17,7 +17,8 @@ async def run_sandbox(
 ) -> None:
     """Run in an absolute ``directory`` until SIGTERM or SIGINT.
 
-    Raises ConfigurationError when an address cannot be listened on."""
+    Raises ConfigurationError when an address cannot be listened on.
+    """
     iam_config = IamConfig()
     iam = EmbeddedIam(iam_config)
     try:

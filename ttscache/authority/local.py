@@ -20,6 +20,8 @@ from ttscache.errors import ConfigurationError
 
 CERTIFICATE_FILE = "ca.pem"
 KEY_FILE = "ca.key"
+# The key of a CA that is being made: it is one once its certificate is there.
+_COMING_KEY_FILE = "ca.key.coming"
 _LOCK_FILE = ".lock"
 
 
@@ -48,21 +50,30 @@ def load_or_create(
 ) -> tuple[CertificateAuthority, bool]:
     """Load the CA, or make it when there is none; the second value tells whether it was made now.
 
-    Under a lock: of several processes that start at once, one makes it. Raises ConfigurationError.
+    Under a lock: of several processes that start at once, one makes it. One that was killed on the way leaves a CA
+    or none, and a key without its certificate is never replaced. Raises ConfigurationError.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(directory):
+            _finish(directory)
             found = load(directory)
             if found is not None:
                 return found, False
             made = CertificateAuthority.create(subject, kind, now=now, lifetime=lifetime)
-            # the key first: a certificate without its key would be taken for a CA that lost it
-            write_atomically(directory / KEY_FILE, private_pem(made.key), mode=0o600)
+            write_atomically(directory / _COMING_KEY_FILE, private_pem(made.key), mode=0o600)
             write_atomically(directory / CERTIFICATE_FILE, made.certificate_pem(), mode=0o644)
+            _finish(directory)
             return made, True
     except OSError as error:
         raise ConfigurationError((f"the CA in {directory} cannot be written: {error.strerror}",)) from None
+
+
+def _finish(directory: Path) -> None:
+    """Put the key of a CA whose certificate is there in its place, if that is still to be done."""
+    certificate, key, coming = (directory / name for name in (CERTIFICATE_FILE, KEY_FILE, _COMING_KEY_FILE))
+    if coming.exists() and certificate.exists() and not key.exists():
+        coming.rename(key)
 
 
 def _require_private(key: Path) -> None:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from proxy_gen.ca import CertificateAuthority
 from proxy_gen.trust import TrustedAuthority, trust_directory
 from ttscache.broker.codec import decode_fields, encode_fields
+from ttscache.errors import StoreUnavailableError
 from ttscache.store.base import ABSENT, ConflictError, Store
 
 # Consumers fetch it daily or so; a week bridges an outage of ours.
@@ -31,6 +32,7 @@ class Published:
     files: dict[str, bytes]
     issued_at: datetime
     renew_at: datetime
+    ends_at: datetime
 
 
 class Publisher:
@@ -52,7 +54,12 @@ class Publisher:
         async with self._lock:
             current = self._published
             if current is None or not current.issued_at <= now < current.renew_at:
-                current = self._published = await self._publish(now)
+                try:
+                    current = self._published = await self._publish(now)
+                except StoreUnavailableError:
+                    if current is None or not current.issued_at <= now < current.ends_at:
+                        raise
+                    # old, but still what consumers may rely on
             return current
 
     async def _publish(self, now: datetime) -> Published:
@@ -63,7 +70,8 @@ class Publisher:
             crl_der=crl.public_bytes(serialization.Encoding.DER),
             files=trust_directory([trusted]),
             issued_at=crl.last_update_utc,
-            renew_at=_renewal_of(crl),
+            renew_at=_end_of(crl) - _CRL_RENEW_BEFORE,
+            ends_at=_end_of(crl),
         )
 
     async def _current_crl(self, now: datetime) -> x509.CertificateRevocationList:
@@ -74,7 +82,7 @@ class Publisher:
             fields: dict[str, Any] = {"number": 0} if record is None else decode_fields(record.value)
             if record is not None:
                 stored = x509.load_der_x509_crl(bytes.fromhex(fields["der"]))
-                if stored.last_update_utc <= now < _renewal_of(stored):
+                if stored.last_update_utc <= now < _end_of(stored) - _CRL_RENEW_BEFORE:
                     return stored
             number = fields["number"] + 1
             crl = self._authority.crl([], number=number, now=now, lifetime=_CRL_LIFETIME)
@@ -87,7 +95,7 @@ class Publisher:
             return crl
 
 
-def _renewal_of(crl: x509.CertificateRevocationList) -> datetime:
+def _end_of(crl: x509.CertificateRevocationList) -> datetime:
     if crl.next_update_utc is None:
         raise ValueError("every CRL of ours says when the next comes")
-    return crl.next_update_utc - _CRL_RENEW_BEFORE
+    return crl.next_update_utc

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import replace
 
 from ttscache.broker.codec import CachedCredential, decode_cached, encode_cached
 from ttscache.broker.flights import Flights
@@ -21,6 +22,8 @@ _SOFT_SHARE = (0.45, 0.55)
 # At the hard age this much of the granted life is left at most, whatever the profile's minimum.
 _HARD_SHARE = 0.25
 _LEASE_SECONDS = 60.0
+# After a renewal behind has failed, none is begun for so long.
+_RENEWAL_PAUSE = 5.0
 # A clock that is this much behind a credential's issue has jumped back: what is cached may not be valid yet.
 _CLOCK_TOLERANCE = 240.0
 
@@ -46,7 +49,7 @@ class CredentialCache:
         entry = self._entries.get(key)
         if entry is not None and self._is_served(entry):
             if self._clock() >= entry.soft:
-                self._flights.start(key, lambda: self._load_or_mint(key, minimum, mint))
+                self._flights.start(key, lambda: self._renew(key, entry, minimum, mint))
             return entry
         fresh, _ = await self._flights.join(key, lambda: self._load_or_mint(key, minimum, mint), deadline)
         return fresh
@@ -60,6 +63,16 @@ class CredentialCache:
 
     def _is_fresh(self, entry: CachedCredential) -> bool:
         return self._is_served(entry) and self._clock() < entry.soft
+
+    async def _renew(self, key: Key, entry: CachedCredential, minimum: float, mint: Mint) -> CachedCredential:
+        """Renew behind: whatever fails, the credential there is stays, and is not tried again at once."""
+        renewed = entry
+        try:
+            renewed = await self._load_or_mint(key, minimum, mint)
+        finally:
+            if not self._is_fresh(renewed):
+                self._hold(key, replace(renewed, soft=self._clock() + _RENEWAL_PAUSE))
+        return renewed
 
     async def _load_or_mint(self, key: Key, minimum: float, mint: Mint) -> CachedCredential:
         name = credential_key(*key)

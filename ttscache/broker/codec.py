@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from proxy_gen.errors import ProxyGenError
 from proxy_gen.keys import PrivateKey, load_private_key, private_pem
 from ttscache.errors import StoreUnavailableError
 from ttscache.model import Credential, Session, SessionState
 
 _FORMAT = 1
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,7 @@ def encode_session(session: Session) -> bytes:
 
 def decode_session(value: bytes) -> Session:
     """Read a session's record. Raises StoreUnavailableError, as all here do, for what this version cannot read."""
-    fields = _decode(value)
-    return Session(**{**fields, "state": SessionState(fields["state"])})
+    return _decode(value, lambda fields: Session(**{**fields, "state": SessionState(fields["state"])}))
 
 
 def encode_end_entity(entity: EndEntity) -> bytes:
@@ -53,9 +55,13 @@ def encode_end_entity(entity: EndEntity) -> bytes:
 
 def decode_end_entity(value: bytes) -> EndEntity:
     """Read an end entity's record."""
-    fields = _decode(value)
-    certificate = x509.load_pem_x509_certificate(fields["certificate"].encode())
-    return EndEntity(certificate, load_private_key(fields["key"].encode(), made_here=True))
+    return _decode(
+        value,
+        lambda fields: EndEntity(
+            x509.load_pem_x509_certificate(fields["certificate"].encode()),
+            load_private_key(fields["key"].encode(), made_here=True),
+        ),
+    )
 
 
 def encode_cached(cached: CachedCredential) -> bytes:
@@ -66,12 +72,14 @@ def encode_cached(cached: CachedCredential) -> bytes:
 
 def decode_cached(value: bytes) -> CachedCredential:
     """Read a cached credential's record."""
-    fields = _decode(value)
-    raw = fields.pop("credential")
-    credential = Credential(
-        **{**raw, "pem": raw["pem"].encode(), "fqans": tuple(raw["fqans"]), "shortened_by": tuple(raw["shortened_by"])}
+    return _decode(
+        value, lambda fields: CachedCredential(**{**fields, "credential": _credential(fields["credential"])})
     )
-    return CachedCredential(credential=credential, **fields)
+
+
+def _credential(raw: dict[str, Any]) -> Credential:
+    lists = {name: tuple(raw[name]) for name in ("fqans", "shortened_by")}
+    return Credential(**{**raw, **lists, "pem": raw["pem"].encode()})
 
 
 def encode_fields(fields: dict[str, Any]) -> bytes:
@@ -81,15 +89,18 @@ def encode_fields(fields: dict[str, Any]) -> bytes:
 
 def decode_fields(value: bytes) -> dict[str, Any]:
     """Read a record of a few plain fields."""
-    return _decode(value)
+    return _decode(value, dict)
 
 
 def _encode(fields: dict[str, Any]) -> bytes:
     return json.dumps({"format": _FORMAT, **fields}, separators=(",", ":")).encode()
 
 
-def _decode(value: bytes) -> dict[str, Any]:
-    fields: dict[str, Any] = json.loads(value)
-    if fields.pop("format", None) != _FORMAT:
-        raise StoreUnavailableError("a record of the store was written by another version of ttscache")
-    return fields
+def _decode(value: bytes, read: Callable[[dict[str, Any]], _Value]) -> _Value:
+    try:
+        fields = json.loads(value)
+        if fields.pop("format", None) == _FORMAT:
+            return read(fields)
+    except (ValueError, TypeError, LookupError, AttributeError, ProxyGenError):
+        pass  # its content may be secret, and so may what the parser says of it
+    raise StoreUnavailableError("a record of the store was written by another version of ttscache")

@@ -113,7 +113,7 @@ class CredentialBroker:
 
     def _profile(self, decision: Decision, request: CredentialRequest) -> Profile:
         if request.profile is None:
-            return self.allowed_profiles(decision)[0]
+            return self._profiles[decision.profiles[0]]
         profile = self._profiles.get(request.profile)
         if profile is None:
             raise ProfileUnknownError("there is no profile of this name; /v1/whoami lists those that are allowed")
@@ -146,7 +146,7 @@ class CredentialBroker:
             identity.issuer,
             identity.subject,
             "" if session is None else session.generation,
-            (decision.rule, decision.dn, decision.account, decision.fqans, decision.scopes),
+            (decision.rule, decision.dn, decision.account, decision.fqans, decision.scopes, decision.shared),
             profile,
             lifetime,
             limited,
@@ -162,7 +162,8 @@ def _limits(identity: Identity, profile: Profile, session: Session | None) -> di
 
 
 def _require_fqans(decision: Decision, profile: Profile, request: CredentialRequest) -> None:
+    if not request.fqans:
+        return
     if set(request.fqans) - set(decision.fqans):
         raise FqanRefusedError(f"rule '{decision.rule}' does not grant every FQAN that was asked for")
-    if request.fqans:
-        raise FqanRefusedError(f"profile '{profile.name}' carries no VOMS attributes")
+    raise FqanRefusedError(f"profile '{profile.name}' carries no VOMS attributes")

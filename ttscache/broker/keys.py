@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 
+@lru_cache(maxsize=10_000)  # each request asks for its own
 def session_key(issuer: str, subject: str) -> str:
     """The session of an identity."""
     return "session/" + digest(issuer, subject)

@@ -22,7 +22,7 @@ from ttscache.broker.codec import EndEntity, decode_end_entity, encode_end_entit
 from ttscache.broker.flights import Flights
 from ttscache.broker.keys import end_entity_key
 from ttscache.broker.leases import leased
-from ttscache.broker.lifetimes import grant
+from ttscache.broker.lifetimes import Grant, grant
 from ttscache.config.settings import Profile
 from ttscache.errors import CsrInvalidError, CsrWeakKeyError, SignerUnavailableError
 from ttscache.model import Credential, Decision, Identity
@@ -76,6 +76,7 @@ class Mint:
 
     async def proxy_for_new_key(self, order: MintingOrder, deadline: Deadline) -> Credential:
         """Return a proxy with a key that is made here."""
+        self._granted(order, self._now())  # refused before a key is made for it
         entity = await self._end_entity(order, deadline)
         key = await self._new_key(order.profile.key)
         return self._proxy(order, entity, key.public_key(), key)
@@ -108,11 +109,11 @@ class Mint:
         if known is not None and self._long_enough(known, order):
             self._entities.move_to_end(key)
             return known
-        entity, _ = await self._flights.join(("eec", key), lambda: self._load_or_issue(key, order), deadline)
-        # a flight that was joined may have been another profile's, with a shorter need
-        if not self._long_enough(entity, order):
-            entity = await self._load_or_issue(key, order)
-        return entity
+        while True:
+            entity, is_ours = await self._flights.join(("eec", key), lambda: self._load_or_issue(key, order), deadline)
+            # a flight that was joined may have been another profile's, with a shorter need
+            if is_ours or self._long_enough(entity, order):
+                return entity
 
     async def _load_or_issue(self, key: str, order: MintingOrder) -> EndEntity:
         async with leased(self._store, key, seconds=_LEASE_SECONDS, deadline=Deadline.after(_LEASE_SECONDS)):
@@ -150,8 +151,7 @@ class Mint:
         self, order: MintingOrder, entity: EndEntity, public_key: PublicKey, key: PrivateKey | None
     ) -> Credential:
         now = self._now()
-        ca_end = self._authority.certificate.not_valid_after_utc.timestamp()
-        granted = grant(order.profile, order.lifetime, now.timestamp(), {**order.limits, "ca": ca_end})
+        granted = self._granted(order, now)
         try:
             proxy = issue_proxy(
                 entity.certificate,
@@ -167,7 +167,7 @@ class Mint:
             raise SignerUnavailableError(f"the proxy cannot be signed: {error}") from None
         credential = Credential(
             pem=CredentialFile((proxy, entity.certificate), key).to_pem(),
-            subject=DistinguishedName(proxy.subject).slash,
+            subject=f"{order.decision.dn}/CN={proxy.serial_number}",
             identity=order.decision.dn,
             account=order.decision.account,
             issuer=self.authority,
@@ -181,6 +181,10 @@ class Mint:
         )
         _log_issue(order, credential)
         return credential
+
+    def _granted(self, order: MintingOrder, now: datetime) -> Grant:
+        ca_end = self._authority.certificate.not_valid_after_utc.timestamp()
+        return grant(order.profile, order.lifetime, now.timestamp(), {**order.limits, "ca": ca_end})
 
     def _now(self) -> datetime:
         # whole seconds, as X.509 has them: so an end that is computed is the end that is signed

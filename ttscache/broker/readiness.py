@@ -61,12 +61,20 @@ class Readiness:
         return {"store": store, "signer": self._signer(), **named}
 
     async def _try_store(self) -> Status:
-        try:
-            async with asyncio.timeout(_TIMEOUT):
-                await self._store.put(_PROBE_KEY, b"", expires_at=self._clock() + _PROBE_SECONDS)
-        except (StoreUnavailableError, TimeoutError):
-            return Status.DOWN
-        return Status.OK
+        expires_at = self._clock() + _PROBE_SECONDS
+        if await _succeeds(self._store.put(_PROBE_KEY, b"", expires_at=expires_at)):
+            return Status.OK
+        # a full disk: nothing new can be kept, but what is there is served
+        return Status.DEGRADED if await _succeeds(self._store.get(_PROBE_KEY)) else Status.DOWN
+
+
+async def _succeeds(attempt: Awaitable[object]) -> bool:
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            await attempt
+    except (StoreUnavailableError, TimeoutError):
+        return False
+    return True
 
 
 def overall(dependencies: Mapping[str, Status]) -> Status:

@@ -22,6 +22,7 @@ from ttscache.broker.leases import leased
 from ttscache.config.settings import SessionPolicy
 from ttscache.errors import (
     ExchangeRefusedError,
+    OverloadedError,
     SessionLostError,
     StoreUnavailableError,
     UnavailableError,
@@ -29,7 +30,7 @@ from ttscache.errors import (
 )
 from ttscache.model import Identity, Session, SessionState
 from ttscache.net.deadline import Deadline
-from ttscache.store.base import ABSENT, Store
+from ttscache.store.base import ABSENT, ConflictError, Store
 from ttscache.upstream.token_endpoint import GrantRefusedError, RefreshDoubtfulError, TokenAnswer
 
 _log = logging.getLogger(__name__)
@@ -39,10 +40,17 @@ _UPSTREAM_SECONDS = 40.0
 # A new refresh token that the store does not take at once is tried again for so long.
 _SAVE_SECONDS = 30.0
 _SAVE_PAUSE = 0.5
+# Keys of the issuer may have to be fetched to inspect its answer.
+_INSPECT_SECONDS = 10.0
 # Outlasts all that is done under it.
-_LEASE_SECONDS = _UPSTREAM_SECONDS + _SAVE_SECONDS + 20.0
-# After a failed refresh, callers that can go on without do not try another for so long.
+_LEASE_SECONDS = _UPSTREAM_SECONDS + _SAVE_SECONDS + _INSPECT_SECONDS + 20.0
+# After a failed refresh, callers that can go on without do not try another for so long, or as the failure asks.
 _REFRESH_PAUSE = 5.0
+_MAX_REFRESH_PAUSE = 300.0
+# A caller that can go on without a refresh waits for one no longer than this, and never for more than half its time.
+_PATIENCE_IN_GRACE = 5.0
+# Replicas' clocks differ a little: a confirmation that lies no further ahead is one of now.
+_CLOCK_TOLERANCE = 60.0
 # How long what another process may have changed is relied upon unread.
 _REREAD_SECONDS = 1.0
 _KEEP_ENDED_SECONDS = 86400.0
@@ -77,7 +85,8 @@ class Sessions:
         self._stale_for = stale_for
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._flights = Flights()
-        self._not_before: dict[str, float] = {}
+        # monotonic times before which no refresh is tried that can wait
+        self._not_before: OrderedDict[str, float] = OrderedDict()
 
     async def current(self, identity: Identity, subject_token: str, deadline: Deadline) -> Session:
         """Return the identity's session, opening one by exchange when there is none.
@@ -106,14 +115,15 @@ class Sessions:
         While the issuer does not answer, a session confirmed within `grace` is returned as it is.
         Raises :class:`ExchangeRefusedError` or :class:`SessionLostError` when it has ended now.
         """
+        key = session_key(session.issuer, session.subject)
+        await self._require_read(key)
         if not self._due(session):
             return session
-        key = session_key(session.issuer, session.subject)
         in_grace = self._clock() - session.confirmed_at <= self._policy(session).grace
         if in_grace and self._paused(key):
             return session
-        # within grace the refresh may take its time; this caller only waits for half of what it has
-        patience = deadline.within(deadline.remaining / 2) if in_grace else deadline
+        # within grace the refresh may take its time, this caller need not
+        patience = deadline.within(min(deadline.remaining / 2, _PATIENCE_IN_GRACE)) if in_grace else deadline
         try:
             refreshed, _ = await self._flights.join(("refresh", key), lambda: self._refresh(key), patience)
         except UnavailableError as error:
@@ -125,8 +135,10 @@ class Sessions:
 
     def confirm_behind(self, session: Session) -> None:
         """Refresh the session when it is due, without anybody waiting for it."""
+        if not self._due(session):
+            return
         key = session_key(session.issuer, session.subject)
-        if self._due(session) and not self._paused(key):
+        if not self._paused(key):
             self._flights.start(("refresh", key), lambda: self._refresh(key))
 
     async def drain(self) -> None:
@@ -146,10 +158,19 @@ class Sessions:
         if session.refresh_token is None:
             return False
         age = self._clock() - session.confirmed_at
-        return not 0 <= age < self._policy(session).confirm or session.state is SessionState.REFRESHING
+        confirmed = -_CLOCK_TOLERANCE <= age < self._policy(session).confirm
+        return not confirmed or session.state is SessionState.REFRESHING
 
     def _paused(self, key: str) -> bool:
         return asyncio.get_running_loop().time() < self._not_before.get(key, 0.0)
+
+    def _pause(self, key: str, seconds: float) -> None:
+        self._not_before[key] = asyncio.get_running_loop().time() + max(
+            _REFRESH_PAUSE, min(seconds, _MAX_REFRESH_PAUSE)
+        )
+        self._not_before.move_to_end(key)
+        if len(self._not_before) > _MAX_IN_MEMORY:
+            self._not_before.popitem(last=False)
 
     async def _read(self, key: str) -> Session | None:
         """Return what is known of a session, read again from the store when that was a while ago."""
@@ -163,6 +184,12 @@ class Sessions:
             if held is None or now - held.read_at > self._stale_for:
                 raise
             return held.session
+
+    async def _require_read(self, key: str) -> None:
+        """Require the store's word of a moment ago: nothing new is minted upon what is merely remembered."""
+        held = self._held.get(key)
+        if held is None or asyncio.get_running_loop().time() - held.read_at >= _REREAD_SECONDS:
+            await self._fetch(key)
 
     async def _fetch(self, key: str) -> _Held:
         record = await self._store.get(key)
@@ -229,9 +256,14 @@ class Sessions:
                 refreshed = await self._refresh_held(key, session, held.version, lease.fence)
                 self._not_before.pop(key, None)
                 return refreshed
-        except UnavailableError:
-            self._not_before[key] = asyncio.get_running_loop().time() + _REFRESH_PAUSE
+        except StoreUnavailableError:
+            raise  # nothing was asked of the issuer
+        except UnavailableError as error:
+            self._pause(key, error.retry_after)
             raise
+        except ConflictError:
+            # the lease was lost on the way, and whoever has it now has written
+            raise OverloadedError("another replica is at this session; try again", retry_after=2.0) from None
 
     async def _refresh_held(self, key: str, session: Session, version: int, fence: int) -> Session:
         """Refresh under the lease. A mark found there is stale: its holder is gone, the token may be spent."""
@@ -260,7 +292,7 @@ class Sessions:
         rotated = replace(marked.session, state=SessionState.ACTIVE, refresh_token=kept)
         saved = await self._save_surely(key, rotated, marked.version)
         try:
-            await issuer.expiry_of(answer, rotated.subject, self._clock(), Deadline.after(_UPSTREAM_SECONDS))
+            await issuer.expiry_of(answer, rotated.subject, self._clock(), Deadline.after(_INSPECT_SECONDS))
         except ExchangeRefusedError as refusal:
             raise await self._ended(key, saved, refusal, doubtful=False) from None
         now = self._clock()

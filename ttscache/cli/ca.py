@@ -33,11 +33,11 @@ def init(configuration: Path, output_format: str) -> None:
     """Make the CA. It is an error when there is one already: its EECs would no longer verify."""
     settings = load(configuration)
     wanted = settings.authority
-    if local.load(wanted.directory) is not None:
-        raise click.UsageError(f"there is a CA in {wanted.directory} already; `ttscache ca show` shows it")
-    authority, _ = local.load_or_create(
+    authority, made = local.load_or_create(
         wanted.directory, wanted.subject, wanted.key, now=datetime.now(UTC), lifetime=timedelta(seconds=wanted.lifetime)
     )
+    if not made:
+        raise click.UsageError(f"there is a CA in {wanted.directory} already; `ttscache ca show` shows it")
     _show(_facts(authority, settings), output_format)
 
 

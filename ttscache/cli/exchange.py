@@ -119,7 +119,7 @@ def _report(facts: dict[str, object], target: Path, output_format: str, *, reuse
     if output_format == "json":
         options.show_json({"file": str(target), "reused": reused, **facts})
         return
-    click.echo(f"{'kept' if reused else 'wrote'} {target}: {facts['identity']}, valid until {facts['not_after']}")
+    options.show(f"{'kept' if reused else 'wrote'} {target}: {facts['identity']}, valid until {facts['not_after']}")
     shortened = facts.get("shortened_by")
     if isinstance(shortened, list) and shortened:
-        click.echo(f"its lifetime was shortened by: {', '.join(shortened)}")
+        options.show(f"its lifetime was shortened by: {', '.join(shortened)}")

@@ -93,17 +93,17 @@ def _read_claims(path: Path) -> dict[str, Any]:
 
 
 def _show(answer: dict[str, Any]) -> None:
-    click.echo(f"identity : {answer['subject']} of issuer {answer['issuer']}")
-    click.echo(f"groups   : {' '.join(answer['groups']) or '-'}")
+    options.show(f"identity : {answer['subject']} of issuer {answer['issuer']}")
+    options.show(f"groups   : {' '.join(answer['groups']) or '-'}")
     for entry in answer["trace"]:
         mark = "+" if entry["matched"] else "-"
-        click.echo(f"  {mark} rule {entry['rule']}: {entry['why']}")
+        options.show(f"  {mark} rule {entry['rule']}: {entry['why']}")
     decision = answer["decision"]
     if decision is None:
-        click.echo(f"refused  : {answer['refused']['code']}: {answer['refused']['detail']}")
+        options.show(f"refused  : {answer['refused']['code']}: {answer['refused']['detail']}")
         return
-    click.echo(f"dn       : {decision['dn']}")
-    click.echo(f"account  : {decision['account'] or '-'}")
-    click.echo(f"fqans    : {' '.join(decision['fqans']) or '-'}")
-    click.echo(f"scopes   : {' '.join(decision['scopes']) or '-'}")
-    click.echo(f"profiles : {' '.join(decision['profiles'])}")
+    options.show(f"dn       : {decision['dn']}")
+    options.show(f"account  : {decision['account'] or '-'}")
+    options.show(f"fqans    : {' '.join(decision['fqans']) or '-'}")
+    options.show(f"scopes   : {' '.join(decision['scopes']) or '-'}")
+    options.show(f"profiles : {' '.join(decision['profiles'])}")

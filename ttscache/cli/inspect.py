@@ -121,9 +121,9 @@ def _key_name(certificate: x509.Certificate) -> str:
 
 def _verdict(credential: Credential, certdir: Path | None, now: datetime) -> dict[str, Any]:
     if certdir is None:
-        expired = any(certificate.not_valid_after_utc <= now for certificate in credential.chain)
-        reason = "expired" if expired else "no trust directory was given (--certdir or X509_CERT_DIR)"
-        return {"verified": False, "valid": not expired, "reason": reason}
+        wrong = _wrong_time(credential, now)
+        reason = wrong or "no trust directory was given (--certdir or X509_CERT_DIR)"
+        return {"verified": False, "valid": wrong is None, "reason": reason}
     try:
         chain: VerifiedChain = verify(credential.chain, _anchors(certdir), now)
     except ProxyGenError as error:
@@ -131,6 +131,13 @@ def _verdict(credential: Credential, certdir: Path | None, now: datetime) -> dic
         where = "" if depth is None else f" at depth {depth}"
         return {"verified": False, "valid": False, "reason": f"{error.code}{where}: {error}"}
     return {"verified": True, "valid": True, "reason": None, "anchor": DistinguishedName(chain.anchor.subject).slash}
+
+
+def _wrong_time(credential: Credential, now: datetime) -> str | None:
+    if any(certificate.not_valid_after_utc <= now for certificate in credential.chain):
+        return "expired"
+    early = any(certificate.not_valid_before_utc > now for certificate in credential.chain)
+    return "not valid yet" if early else None
 
 
 def _anchors(certdir: Path) -> TrustAnchors:
@@ -153,11 +160,11 @@ def _show(report: dict[str, Any]) -> None:
         ("path", report["file"]),
         ("timeleft", f"{hours}:{rest // 60:02}:{rest % 60:02}  (until {report['not_after']})"),
     ):
-        click.echo(f"{name:<11} : {value}")
+        options.show(f"{name:<11} : {value}")
     for depth, certificate in enumerate(report["chain"]):
-        click.echo(f"chain {depth:<5} : {certificate['subject']}")
-        click.echo(f"{'':<11} : {certificate['type']}, {certificate['key']}, until {certificate['not_after']}")
+        options.show(f"chain {depth:<5} : {certificate['subject']}")
+        options.show(f"{'':<11} : {certificate['type']}, {certificate['key']}, until {certificate['not_after']}")
     if report["verified"]:
-        click.echo(f"verified    : yes, by {report['anchor']}")
+        options.show(f"verified    : yes, by {report['anchor']}")
     else:
-        click.echo(f"verified    : no, {report['reason']}")
+        options.show(f"verified    : no, {report['reason']}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import click
 
 from proxy_gen.errors import ProxyGenError
+from ttscache.cli import options
 from ttscache.cli.exits import EXIT_FAULT, EXIT_INVALID, EXIT_REFUSED, EXIT_UNAVAILABLE, EXIT_USAGE
 from ttscache.client import ClientError, TokenSourceError
 from ttscache.errors import ConfigurationError, TtsError, UnavailableError
@@ -60,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    # without a handler, Python prints warnings' texts between our lines; `serve` sets its own
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         given = None if arguments is None else list(arguments)
         status = cli.main(args=given, prog_name="ttscache", standalone_mode=False)
@@ -68,8 +72,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - a line whatever it is, never a traceback with what it may hold
         status, lines = _told(error)
         for line in lines:
-            printable = "".join(c if c.isprintable() else " " for c in line)
-            click.echo(f"ttscache: {printable}", err=True)
+            click.echo(f"ttscache: {options.printable(line)}", err=True)
     return status if isinstance(status, int) else 0
 
 

@@ -57,6 +57,16 @@ def token_from(path: Path | None) -> str:
     return discover_token() if path is None else read_token_file(path)
 
 
+def printable(text: str) -> str:
+    """Return a text from outside as it can go to a terminal: on one line, and without what steers it."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def show(line: str) -> None:
+    """Print a line."""
+    click.echo(printable(line))
+
+
 def show_json(value: Any) -> None:  # noqa: ANN401 - JSON
     """Print JSON."""
     click.echo(json.dumps(value, indent=2))

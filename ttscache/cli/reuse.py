@@ -15,19 +15,21 @@ from proxy_gen.names import DistinguishedName
 from proxy_gen.pci import ProxyKind, proxy_cert_info
 from ttscache.client import ClientError
 
+_OK = 200
 _REFUSED = 403
 _MODES = frozenset({0o400, 0o600})
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a file must be to be kept."""
+    """What a file must be to be kept. None is when the profile is not ``allowed``: the refusal is the daemon's."""
 
     identity: str
     issuer: str
     key: KeyKind
-    limited: bool
+    kind: ProxyKind
     fqans: frozenset[str]
+    allowed: bool
 
     @classmethod
     def of(
@@ -39,24 +41,28 @@ class Wanted:
     ) -> Wanted:
         """Derive it from what the daemon says of the token. Raises ClientError when the token gets nothing."""
         decision, refused = whoami.get("decision"), whoami.get("refused")
-        if refused is not None:
-            raise ClientError(refused["code"], refused["detail"], status=_REFUSED)
-        if decision is None:
-            raise ClientError("answer_invalid", "the daemon's answer has no decision")
-        profiles = decision["profiles"]
-        # a profile that is not allowed is the daemon's to refuse: its answer has the reason
-        chosen = profiles.get(profile or next(iter(profiles)), {"key": KeyKind.RSA_2048.value, "limited": False})
-        return cls(
-            identity=decision["dn"],
-            issuer=whoami["authority"],
-            key=KeyKind(chosen["key"]),
-            limited=chosen["limited"] if limited is None else limited,
-            fqans=frozenset(fqans),
-        )
+        try:
+            if refused is not None:
+                raise ClientError(refused["code"], refused["detail"], status=_REFUSED)
+            profiles = decision["profiles"]  # type: ignore[index] # without a refusal there is one
+            name = profile or next(iter(profiles))
+            chosen = profiles.get(name, {"key": KeyKind.RSA_2048.value, "limited": False})
+            return cls(
+                identity=decision["dn"],  # type: ignore[index] # as above
+                issuer=whoami["authority"],
+                key=KeyKind(chosen["key"]),
+                kind=ProxyKind.LIMITED if (chosen["limited"] if limited is None else limited) else ProxyKind.FULL,
+                fqans=frozenset(fqans),
+                allowed=name in profiles,
+            )
+        except (LookupError, TypeError, ValueError, AttributeError, StopIteration):
+            raise ClientError("answer_invalid", "the daemon's answer is not about a token", status=_OK) from None
 
 
 def reusable(path: Path, wanted: Wanted, min_left: timedelta) -> dict[str, object] | None:
     """Return the facts of the proxy in ``path`` when it fits and lives longer than ``min_left``; else None."""
+    if not wanted.allowed:
+        return None
     try:
         if path.stat().st_mode & 0o777 not in _MODES:
             return None
@@ -76,7 +82,7 @@ def reusable(path: Path, wanted: Wanted, min_left: timedelta) -> dict[str, objec
         and DistinguishedName(end_entity.issuer).slash == wanted.issuer
         and credential.leaf.issuer == end_entity.subject
         and kind_of(require_strong(credential.leaf.public_key())) is wanted.key
-        and (info.kind is ProxyKind.LIMITED) == wanted.limited
+        and info.kind is wanted.kind
         and not wanted.fqans
     )
     if not fits:

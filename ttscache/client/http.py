@@ -18,6 +18,16 @@ _MAX_ANSWER_BYTES = 1024 * 1024
 _OK = 200
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _SENDABLE_TOKEN = re.compile(r"[\x21-\x7e]+\Z")
+# what every answer of whoami has, decided or refused
+_WHOAMI: Mapping[str, Any] = {
+    "issuer": str,
+    "subject": str,
+    "authority": str,
+    "groups": list,
+    "trace": list,
+    "decision": dict | None,
+    "refused": dict | None,
+}
 _UNAVAILABLE = frozenset({429, 502, 503, 504})
 
 
@@ -65,18 +75,11 @@ class Client:
 
     def __init__(self, url: str, ca_file: Path | None = None, *, timeout: float = 30.0) -> None:
         """``timeout`` is in seconds, for each wait on the network. Raises ClientError for a URL not to be called."""
-        parts = urlsplit(url)
-        if parts.scheme not in {"https", "http"} or not parts.hostname:
-            raise ClientError("url_invalid", "the daemon's URL must be https://HOST[:PORT]")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        scheme, self._host, self._port, self._prefix = _parts(url)
+        if scheme == "http" and not _is_loopback(self._host):
             raise ClientError("url_invalid", "plain http is only spoken on loopback; use https")
-        try:
-            self._host, self._port = parts.hostname, parts.port
-        except ValueError:
-            raise ClientError("url_invalid", "the port in the daemon's URL is no port") from None
-        self._prefix = parts.path.rstrip("/")
         self._timeout = timeout
-        self._tls = _tls_context(ca_file) if parts.scheme == "https" else None
+        self._tls = _tls_context(ca_file) if scheme == "https" else None
 
     def proxy(
         self,
@@ -101,7 +104,10 @@ class Client:
 
     def whoami(self, token: str) -> dict[str, Any]:
         """Return what the daemon says of a token: identity, decision, trace, profiles. Raises ClientError."""
-        return self._json("GET", "/v1/whoami", token, None)
+        document = self._json("GET", "/v1/whoami", token, None)
+        if not all(isinstance(document.get(name), kind) for name, kind in _WHOAMI.items()):
+            raise ClientError("answer_invalid", "the daemon's answer is not about a token", status=_OK)
+        return document
 
     def _json(self, method: str, path: str, token: str, body: bytes | None) -> dict[str, Any]:
         if not _SENDABLE_TOKEN.match(token):
@@ -125,13 +131,15 @@ class Client:
             connection.request(method, self._prefix + path, body=body, headers=dict(headers))
             answer = connection.getresponse()
             content = answer.read(_MAX_ANSWER_BYTES + 1)
+            if answer.length and len(content) <= _MAX_ANSWER_BYTES:  # http.client tells of it in chunked answers only
+                raise http.client.IncompleteRead(content, answer.length)
             if len(content) > _MAX_ANSWER_BYTES:
                 raise ClientError("answer_invalid", f"the daemon's answer has more than {_MAX_ANSWER_BYTES} bytes")
             return answer.status, answer.headers.get("Retry-After"), content
         except ssl.SSLCertVerificationError as error:
             reason = error.verify_message or "the certificate is not trusted"
             raise ClientError("unreachable", f"the daemon at {self._where} is not trusted: {reason}") from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, UnicodeError, http.client.HTTPException) as error:  # UnicodeError: no name in the DNS
             reason = getattr(error, "strerror", None) or type(error).__name__
             raise ClientError("unreachable", f"the daemon at {self._where} cannot be reached: {reason}") from None
         finally:
@@ -145,6 +153,21 @@ class Client:
     @property
     def _where(self) -> str:
         return self._host if self._port is None else f"{self._host}:{self._port}"
+
+
+def _parts(url: str) -> tuple[str, str, int | None, str]:
+    """Return scheme, host, port and path of the daemon's URL. Raises ClientError."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port, parts = None, None, urlsplit("")
+    plain = url.isascii() and url.isprintable() and " " not in url
+    if not host or not plain or parts.scheme not in {"https", "http"} or "@" in parts.netloc:
+        raise ClientError("url_invalid", "the daemon's URL must be https://HOST[:PORT]")
+    if parts.query or parts.fragment:
+        raise ClientError("url_invalid", "the daemon's URL has no query and no fragment")
+    return parts.scheme, host, port, parts.path.rstrip("/")
 
 
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:

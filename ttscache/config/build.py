@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
@@ -11,8 +12,9 @@ from proxy_gen.errors import ProxyGenError
 from proxy_gen.keys import KeyKind, load_private_key
 from proxy_gen.name_rules import require_mintable
 from proxy_gen.names import DistinguishedName
+from ttscache.config.certificates import CertificateFileError, require_authorities, server_context
 from ttscache.config.document import Document, Path
-from ttscache.config.listen import ListenError, parse_listen
+from ttscache.config.listen import Listen, ListenError, parse_listen
 from ttscache.config.secrets import SecretError, read_secret, read_secret_file
 from ttscache.config.settings import (
     AuthoritySettings,
@@ -38,7 +40,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MAX_LEEWAY = 300
 # two letters are fit in every place of a DN
 _SAMPLE_CLAIM = "xx"
-_EXPECTED = (SecretError, ProxyGenError, TemplateError, ListenError)
+_EXPECTED = (SecretError, CertificateFileError, ProxyGenError, TemplateError, ListenError)
 
 
 class Builder:
@@ -124,7 +126,7 @@ class Builder:
                 self._wrong((section, index, "name"), f"the name '{name}' is there already")
 
     def _server(self, path: Path, part: Mapping[str, Any]) -> ServerSettings:
-        listen = parse_listen(part["listen"])
+        listen = self._noted((*path, "listen"), lambda: parse_listen(part["listen"]), Listen("localhost", 0, None))
         if listen.unix_path is None and "tls" not in part and not is_loopback_host(listen.host):
             self._wrong((*path, "listen"), "without `tls` only a loopback address or a unix socket is listened on")
         public_url = part.get("public_url")
@@ -141,10 +143,10 @@ class Builder:
 
     def _tls(self, path: Path, part: Mapping[str, Any]) -> TlsSettings:
         certificate, key = self._directory / part["cert"], self._directory / part["key"]
-        if not certificate.is_file():
-            self._wrong((*path, "cert"), f"{certificate} is not a file")
         with self._noting((*path, "key")):
             read_secret_file(key)
+            with self._noting((*path, "cert")):
+                server_context(certificate, key)
         return TlsSettings(certificate, key)
 
     def _issuer(self, path: Path, part: Mapping[str, Any]) -> IssuerConfiguration:
@@ -154,8 +156,9 @@ class Builder:
         if leeway > _MAX_LEEWAY:
             self._wrong((*path, "leeway"), "must be at most 5m: longer makes expired tokens good")
         ca_file = self._directory / part["ca_file"] if "ca_file" in part else None
-        if ca_file is not None and not ca_file.is_file():
-            self._wrong((*path, "ca_file"), f"{ca_file} is not a file")
+        if ca_file is not None:
+            with self._noting((*path, "ca_file")):
+                require_authorities(ca_file)
         return IssuerConfiguration(
             identity=IssuerSettings(
                 name=part["name"],
@@ -196,7 +199,8 @@ class Builder:
         )
 
     def _session(self, path: Path, part: Mapping[str, Any]) -> SessionPolicy:
-        policy = SessionPolicy(**{key: self._seconds((*path, key), value, at_least=1) for key, value in part.items()})
+        names = (field.name for field in fields(SessionPolicy))
+        policy = SessionPolicy(**{name: self._seconds((*path, name), part[name], at_least=1) for name in names})
         if policy.grace < policy.confirm:
             self._wrong((*path, "grace"), "must not be shorter than `confirm`")
         if policy.absolute < policy.confirm:

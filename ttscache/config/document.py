@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -15,6 +16,10 @@ Path: TypeAlias = tuple[str | int, ...]
 _MAX_BYTES = 1024 * 1024
 # an alias stands for a whole subtree; a few lines of them could stand for billions of nodes
 _MAX_NODES = 100_000
+# single characters and YAML's own names of tokens (<block end>) are quoted too, and stay
+_QUOTED = re.compile(r"""'[^'<][^']+'|"[^"<][^"]+\"""")
+# What no value of a configuration needs, and neither a path nor a log line can hold.
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null"))
 
 
@@ -50,7 +55,7 @@ def parse(text: bytes, name: str) -> Document:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigurationError((f"{name}:{line}: not YAML: {error.problem}",)) from None
+        raise ConfigurationError((f"{name}:{line}: not YAML: {_without_values(error.problem or '')}",)) from None
     except (yaml.YAMLError, RecursionError):
         raise ConfigurationError((f"{name}: not YAML, or not in UTF-8",)) from None
     if root is None:
@@ -61,6 +66,11 @@ def parse(text: bytes, name: str) -> Document:
     except RecursionError:
         raise ConfigurationError((f"{name}: the document contains itself or is nested too deeply",)) from None
     return Document(name, value, builder.lines, tuple(builder.mistakes))
+
+
+def _without_values(problem: str) -> str:
+    """YAML's words without what it quotes of the file: a secret that begins with * or ! is quoted as a name."""
+    return _QUOTED.sub("...", problem)
 
 
 class _Builder:
@@ -86,6 +96,8 @@ class _Builder:
             key = key_node.value
             if not isinstance(key_node, yaml.ScalarNode):
                 self._mistake(key_node, path, "a key must be a plain word")
+            elif _UNFIT.search(key):
+                self._mistake(key_node, path, "a key holds a control character or a line end")
             elif key in seen:
                 self._mistake(key_node, (*path, key), "the key is there twice")
             else:
@@ -97,9 +109,12 @@ class _Builder:
         if node.tag not in _PLAIN_TAGS:
             self._mistake(node, path, "YAML takes this for something other than text or a number; put it in quotes")
             return None
+        if _UNFIT.search(node.value):
+            self._mistake(node, path, "holds a control character or a line end (a block written with | ends in one)")
+            return None
         try:
             return self._scalars.construct_object(node)
-        except (ValueError, yaml.YAMLError):
+        except (ValueError, LookupError, ArithmeticError, yaml.YAMLError):
             self._mistake(node, path, "YAML takes this for a number, but it is none; put it in quotes")
             return None
 

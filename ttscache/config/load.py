@@ -15,9 +15,10 @@ def load(path: Path) -> Settings:
     """Load a configuration. Raises :class:`ttscache.errors.ConfigurationError` with every mistake that was found."""
     parsed, faults = _read(path)
     filled = _with_defaults(parsed)
-    builder = Builder(filled, path.absolute().parent, broken=tuple(place for place, _ in faults))
+    builder = Builder(filled, path.absolute().parent, broken=tuple(fault.path for fault in faults if fault.breaks))
     settings = builder.settings() if isinstance(filled.value, dict) else None
-    mistakes = (*parsed.mistakes, *(parsed.mistake(*fault) for fault in faults), *builder.mistakes)
+    found = (parsed.mistake(fault.path, fault.message) for fault in faults)
+    mistakes = (*parsed.mistakes, *found, *builder.mistakes)
     if mistakes or settings is None:
         raise ConfigurationError(tuple(sorted(dict.fromkeys(mistakes), key=_line)))
     return settings
@@ -32,7 +33,7 @@ def effective(path: Path) -> Any:  # noqa: ANN401 - JSON
     return _with_defaults(_read(path)[0]).value
 
 
-def _read(path: Path) -> tuple[document.Document, list[tuple[document.Path, str]]]:
+def _read(path: Path) -> tuple[document.Document, list[schema.Fault]]:
     try:
         text = path.read_bytes()
     except OSError as error:

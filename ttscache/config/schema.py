@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from jsonschema import Draft202012Validator
@@ -26,8 +26,16 @@ def schema() -> Mapping[str, Any]:
     return loaded
 
 
-def faults(document: Document) -> Iterator[tuple[Path, str]]:
-    """Yield what the schema finds wrong, and where. A value is never repeated: it may be a secret."""
+class Fault(NamedTuple):
+    """What is wrong at a place; ``breaks`` when nothing can be made of what stands there."""
+
+    path: Path
+    message: str
+    breaks: bool
+
+
+def faults(document: Document) -> Iterator[Fault]:
+    """Yield what the schema finds wrong. A value is never repeated: it may be a secret."""
     for error in Draft202012Validator(schema()).iter_errors(document.value):
         yield from _explained(error)
 
@@ -56,17 +64,23 @@ def _resolved(part: Mapping[str, Any]) -> Mapping[str, Any]:
     return definitions[reference.rsplit("/", 1)[1]]
 
 
-def _explained(error: ValidationError) -> Iterator[tuple[Path, str]]:
+def _explained(error: ValidationError) -> Iterator[Fault]:
     path: Path = tuple(error.absolute_path)
     explain = _EXPLANATIONS.get(str(error.validator))
     if explain is None:
-        yield path, f"does not satisfy '{error.validator}' of the schema"
-    else:
-        yield from explain(error, path)
+        yield Fault(path, f"does not satisfy '{error.validator}' of the schema", breaks=True)
+        return
+    for place, message in explain(error, path):
+        # an unknown key has a place of its own; what is around it can be looked at all the same
+        yield Fault(place, message, breaks=place == path)
 
 
 def _unknown_keys(error: ValidationError, path: Path) -> Iterator[tuple[Path, str]]:
     known = sorted(_mapping(error.schema).get("properties", {}))
+    if _mapping(error.schema) == schema()["$defs"]["secret"]:
+        # what stands there may be the secret itself
+        yield path, "must be {file: PATH} or {env: NAME}, with no other key"
+        return
     for key in sorted(set(_mapping(error.instance)) - set(known)):
         near = difflib.get_close_matches(key, known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else "known here: " + ", ".join(known)
@@ -95,11 +109,8 @@ def _not_in_list(error: ValidationError, path: Path) -> Iterator[tuple[Path, str
 
 
 def _wrong_pattern(error: ValidationError, path: Path) -> Iterator[tuple[Path, str]]:
-    is_duration = error.validator_value == schema()["$defs"]["duration"]["pattern"]
-    yield (
-        path,
-        "must be a number and a unit: 30s, 10m, 24h, 7d" if is_duration else f"must match {error.validator_value}",
-    )
+    is_duration = error.validator_value == _duration_pattern()
+    yield path, _DURATION_HINT if is_duration else f"must match {error.validator_value}"
 
 
 def _duration_pattern() -> str:

@@ -65,6 +65,10 @@ class Profile:
     limited: bool
     outlive_token: bool
 
+    def __hash__(self) -> int:
+        """Hash by the name: a profile is part of the cache's keys, of which each request looks one up."""
+        return hash(self.name)
+
 
 @dataclass(frozen=True)
 class AuthoritySettings:

@@ -11,8 +11,9 @@ from ttscache.identity.settings import TokenProfile
 
 _MAX_VALUES = 1000
 _MAX_VALUE_LENGTH = 1024
-# AARC-G002 / G069: urn:<nid>:<namespace>[:...]:group:<a>[:<b>...][:role=<r>][#<authority>]
-_AARC_GROUP = re.compile(r"urn:[^#]*?:group:(?P<path>[^#]+)(?:#.*)?\Z")
+# AARC-G002 / G069: urn:<nid>:<namespace>[:...]:group:<a>[:<b>...][:role=<r>][#<authority>]. A slash in a group's
+# name would make it look like another's subgroup.
+_AARC_GROUP = re.compile(r"urn:[^#]*?:group:(?P<path>[^#/]+)(?:#.*)?\Z")
 
 
 def groups(profile: TokenProfile, claims: Mapping[str, Any]) -> tuple[str, ...]:

@@ -6,19 +6,20 @@ import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any, TypeGuard
+from urllib.parse import urlsplit
 
 from authlib.oauth2.rfc8414 import get_well_known_url
 
 from ttscache.errors import IssuerUnreachableError
 from ttscache.identity.settings import IssuerSettings
+from ttscache.net.backoff import backoff
 from ttscache.net.deadline import Deadline
 from ttscache.net.fetch import Answer, Fetcher, FetchFailedError
+from ttscache.net.renewal import Renewal
 from ttscache.net.urls import unsafe_url_reason
 
 # IAM's endpoints move with a release at most.
 _FRESH_FOR = 6 * 3600.0
-# how long a failure is remembered, so that a herd does not knock in step at a door that is shut
-_RETRY_AFTER = 1.0
 _TIMEOUT = 10.0
 _OK = 200
 _NOT_FOUND = 404
@@ -40,18 +41,23 @@ class Discovery:
         self._fetcher = fetcher
         self._metadata: IssuerMetadata | None = None
         self._next_fetch = 0.0
-        self._lock = asyncio.Lock()
+        self._failures = 0
+        self._trouble = ""
+        self._renewal = Renewal(self._renew, _TIMEOUT)
 
     async def metadata(self, deadline: Deadline) -> IssuerMetadata:
         """Return the metadata. Raises :class:`IssuerUnreachableError` when there is none to be had."""
-        now = asyncio.get_running_loop().time()
-        if self._metadata is not None and now < self._next_fetch:
-            return self._metadata
-        try:
-            async with asyncio.timeout(deadline.remaining), self._lock:
-                return await self._refreshed(deadline)
-        except TimeoutError:
-            raise self._unreachable("its discovery document did not come in time") from None
+        is_due = asyncio.get_running_loop().time() >= self._next_fetch
+        known = self._metadata
+        if known is not None:
+            if is_due:
+                self._renewal.start()
+            return known
+        if is_due or self._renewal.under_way:
+            await self._joined(deadline)
+        if self._metadata is None:
+            raise IssuerUnreachableError(self._trouble)
+        return self._metadata
 
     async def token_endpoint(self, deadline: Deadline) -> str:
         """Return the token endpoint's URL. Raises :class:`IssuerUnreachableError`."""
@@ -63,26 +69,32 @@ class Discovery:
     async def is_reachable(self, deadline: Deadline) -> bool:
         """Fetch the document now, whatever is known, and tell whether it came."""
         try:
-            async with asyncio.timeout(deadline.remaining):
-                self._metadata = await self._fetch(deadline)
-        except (IssuerUnreachableError, TimeoutError):
+            await self._joined(deadline)
+        except IssuerUnreachableError:
             return False
-        self._next_fetch = asyncio.get_running_loop().time() + _FRESH_FOR
-        return True
+        return self._failures == 0
 
-    async def _refreshed(self, deadline: Deadline) -> IssuerMetadata:
-        loop = asyncio.get_running_loop()
-        if loop.time() >= self._next_fetch:
-            try:
-                self._metadata = await self._fetch(deadline.within(_TIMEOUT))
-                self._next_fetch = loop.time() + _FRESH_FOR
-            except IssuerUnreachableError:
-                self._next_fetch = loop.time() + _RETRY_AFTER
-                if self._metadata is None:
-                    raise
-        if self._metadata is None:
-            raise self._unreachable("its discovery document could not be had a moment ago")
-        return self._metadata
+    async def close(self) -> None:
+        """End what runs behind the scenes."""
+        await self._renewal.close()
+
+    async def _joined(self, deadline: Deadline) -> None:
+        try:
+            await self._renewal.join(deadline)
+        except TimeoutError:
+            raise self._unreachable("its discovery document did not come in time") from None
+
+    async def _renew(self, deadline: Deadline) -> None:
+        now = asyncio.get_running_loop().time
+        try:
+            self._metadata = await self._fetch(deadline)
+        except IssuerUnreachableError as error:
+            self._trouble = error.message
+            self._failures += 1
+            self._next_fetch = now() + backoff(self._failures)
+        else:
+            self._failures = 0
+            self._next_fetch = now() + _FRESH_FOR
 
     async def _fetch(self, deadline: Deadline) -> IssuerMetadata:
         answer = await self._get("openid-configuration", deadline)
@@ -113,22 +125,28 @@ class Discovery:
             raise self._unreachable("its discovery document is not a JSON object")
         named = document.get("issuer")
         # IAM's document has a slash at the end whatever the configured URL; nothing else may differ
-        if not isinstance(named, str) or named.rstrip("/") not in {
-            self._settings.url.rstrip("/"),
-            self._settings.token_issuer.rstrip("/"),
+        if not isinstance(named, str) or named.removesuffix("/") not in {
+            self._settings.url.removesuffix("/"),
+            self._settings.token_issuer.removesuffix("/"),
         }:
             raise self._unreachable("its discovery document names another issuer")
         jwks_uri = document.get("jwks_uri")
         token_endpoint = document.get("token_endpoint")
-        if not _is_callable(jwks_uri):
+        if not self._is_callable(jwks_uri):
             raise self._unreachable("its discovery document has no usable jwks_uri")
-        if token_endpoint is not None and not _is_callable(token_endpoint):
+        if token_endpoint is not None and not self._is_callable(token_endpoint):
             raise self._unreachable("its discovery document has no usable token_endpoint")
         return IssuerMetadata(jwks_uri=jwks_uri, token_endpoint=token_endpoint)
 
     def _unreachable(self, why: str) -> IssuerUnreachableError:
         return IssuerUnreachableError(f"issuer '{self._settings.name}' cannot be used now: {why}")
 
+    def _is_callable(self, url: object) -> TypeGuard[str]:
+        """Tell whether an endpoint may be used; what came over TLS must not lead out of it, not even to loopback."""
+        if not isinstance(url, str) or unsafe_url_reason(url) is not None:
+            return False
+        return _is_https(url) or not _is_https(self._settings.url)
 
-def _is_callable(url: object) -> TypeGuard[str]:
-    return isinstance(url, str) and unsafe_url_reason(url) is None
+
+def _is_https(url: str) -> bool:
+    return urlsplit(url).scheme == "https"

@@ -16,20 +16,22 @@ from proxy_gen.errors import KeyRefusedError
 from proxy_gen.keys import require_strong
 from ttscache.errors import IssuerUnreachableError, TokenSignatureError
 from ttscache.identity.discovery import Discovery
+from ttscache.net.backoff import backoff
 from ttscache.net.deadline import Deadline
 from ttscache.net.fetch import Fetcher, FetchFailedError
+from ttscache.net.renewal import Renewal
 
 # WLCG common JWT profile section 4.3.1: refresh every 6 h (1 to 6 h), expire after 2 d (1 to 4 d).
 _FRESH_FOR = 6 * 3600.0
 _KEEP_FOR = 2 * 86400.0
 # A key that is not known asks for a fetch, but for no more than one in this time, whatever tokens come.
 _REFETCH_WINDOW = 30.0
-# After a failed fetch the next may follow sooner: nothing was learnt from it.
-_RETRY_WINDOW = 1.0
 _TIMEOUT = 10.0
 _MAX_KEYS = 100
 _OK = 200
 
+# a tuple, for what stands there may be no value that can be hashed
+_KEY_TYPES = ("RSA", "EC", "OKP")
 _CURVE_OF = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
 
 
@@ -62,25 +64,24 @@ class JwksCache:
         self._keys: tuple[SigningKey, ...] = ()
         self._fetched_at: float | None = None
         self._next_fetch = 0.0
-        self._last_fetch_failed = False
-        self._lock = asyncio.Lock()
-        self._background: asyncio.Task[None] | None = None
+        self._failures = 0
+        self._trouble = ""
+        self._renewal = Renewal(self._renew, _TIMEOUT)
         self.epoch = 0
 
     async def key_for(self, kid: str | None, algorithm: str, deadline: Deadline) -> SigningKey:
         """Return the one key that can have signed.
 
         Raises :class:`TokenSignatureError` when there is none, or when two would do;
-        :class:`IssuerUnreachableError` when no keys can be had at all.
+        :class:`IssuerUnreachableError` when it cannot be told, for no keys can be had now.
         """
-        now = asyncio.get_running_loop().time()
-        if not self._candidates(kid, algorithm):
-            await self._refetch(deadline, now)
-        elif self._fetched_at is None or now - self._fetched_at > _FRESH_FOR:
-            self._refetch_behind(now)
+        if self._candidates(kid, algorithm):
+            self.keep_fresh()
+        else:
+            await self._learn(deadline)
         candidates = self._candidates(kid, algorithm)
-        if not candidates and self._last_fetch_failed:
-            raise self._unreachable("it may have a new key, but its keys cannot be fetched")
+        if not candidates and self._failures:
+            raise IssuerUnreachableError(self._trouble)
         if not candidates:
             raise TokenSignatureError(f"issuer '{self._name}' has no usable key for this token's signature")
         if len(candidates) > 1:
@@ -89,65 +90,63 @@ class JwksCache:
         return candidates[0]
 
     async def warm(self, deadline: Deadline) -> None:
-        """Fetch the keys if there are none yet. Raises :class:`IssuerUnreachableError`."""
-        if self._fetched_at is None:
-            await self._refetch(deadline, asyncio.get_running_loop().time())
+        """Fetch the keys if there are none. Raises :class:`IssuerUnreachableError`."""
+        if not self._keys:
+            await self._learn(deadline)
+        if not self._keys:
+            raise IssuerUnreachableError(self._trouble)
+
+    def keep_fresh(self) -> None:
+        """Renew keys that are good but old, without anybody waiting for it."""
+        now = asyncio.get_running_loop().time()
+        if self._fetched_at is not None and now - self._fetched_at > _FRESH_FOR and now >= self._next_fetch:
+            self._renewal.start()
 
     @property
     def usable(self) -> bool:
         """Whether there are keys to verify with."""
         return bool(self._keys)
 
+    async def close(self) -> None:
+        """End what runs behind the scenes, for the keys and for the discovery document that they come from."""
+        await self._renewal.close()
+        await self._discovery.close()
+
     def _candidates(self, kid: str | None, algorithm: str) -> tuple[SigningKey, ...]:
         return tuple(key for key in self._keys if (kid is None or key.kid == kid) and key.fits(algorithm))
 
-    def _refetch_behind(self, now: float) -> None:
-        """Renew keys that are good but old, without anybody waiting for it."""
-        if self._background is None or self._background.done():
-            self._background = asyncio.get_running_loop().create_task(self._refetch(Deadline.after(_TIMEOUT), now))
-
-    async def close(self) -> None:
-        """End what runs behind the scenes."""
-        if self._background is not None:
-            self._background.cancel()
-            await asyncio.gather(self._background, return_exceptions=True)
-
-    async def _refetch(self, deadline: Deadline, asked_at: float) -> None:
+    async def _learn(self, deadline: Deadline) -> None:
+        """Wait for new keys, unless they were asked for a moment ago."""
+        if asyncio.get_running_loop().time() < self._next_fetch and not self._renewal.under_way:
+            return
         try:
-            async with asyncio.timeout(deadline.remaining), self._lock:
-                await self._refetch_once(deadline, asked_at)
+            await self._renewal.join(deadline)
         except TimeoutError:
-            self._last_fetch_failed = True
-            if not self._keys:
-                raise self._unreachable("its keys did not come in time") from None
+            raise self._unreachable("its keys did not come in time") from None
 
-    async def _refetch_once(self, deadline: Deadline, asked_at: float) -> None:
-        loop = asyncio.get_running_loop()
-        fetched_since = self._fetched_at is not None and self._fetched_at >= asked_at
-        if not fetched_since and loop.time() >= self._next_fetch:
-            try:
-                fresh = await self._fetch(deadline.within(_TIMEOUT))
-            except IssuerUnreachableError:
-                self._last_fetch_failed = True
-                self._next_fetch = loop.time() + _RETRY_WINDOW
-                self._forget_when_too_old(loop.time())
-                if not self._keys:
-                    raise
-            else:
-                self._replace(fresh, loop.time())
-        if not self._keys:
-            raise self._unreachable("its keys could not be had a moment ago")
+    async def _renew(self, deadline: Deadline) -> None:
+        now = asyncio.get_running_loop().time
+        try:
+            fresh = await self._fetch(deadline)
+        except IssuerUnreachableError as error:
+            self._trouble = error.message
+            self._failures += 1
+            self._next_fetch = now() + backoff(self._failures)
+            self._forget_when_too_old(now())
+        else:
+            self._replace(fresh, now())
 
     def _replace(self, fresh: tuple[SigningKey, ...], now: float) -> None:
-        if {key.kid for key in self._keys} - {key.kid for key in fresh}:
+        # the keys themselves are compared: an issuer may give a new one the name of the old
+        if any(key not in fresh for key in self._keys):
             self.epoch += 1
         self._keys = fresh
-        self._last_fetch_failed = False
+        self._failures = 0
         self._fetched_at = now
         self._next_fetch = now + _REFETCH_WINDOW
 
     def _forget_when_too_old(self, now: float) -> None:
-        if self._fetched_at is not None and now - self._fetched_at > _KEEP_FOR:
+        if self._keys and self._fetched_at is not None and now - self._fetched_at > _KEEP_FOR:
             self._keys = ()
             self.epoch += 1
 
@@ -185,7 +184,7 @@ def parse_jwks(document: Any) -> tuple[SigningKey, ...]:  # noqa: ANN401 - whate
 
 def _signing_key(entry: Mapping[str, Any]) -> SigningKey | None:
     operations = entry.get("key_ops")
-    if entry.get("kty") not in {"RSA", "EC", "OKP"} or entry.get("use", "sig") != "sig":
+    if entry.get("kty") not in _KEY_TYPES or entry.get("use", "sig") != "sig":
         return None
     if isinstance(operations, list) and "verify" not in operations:
         return None

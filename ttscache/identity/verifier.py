@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jwt
@@ -37,6 +37,8 @@ _MAX_CLAIMS = 256
 _MAX_SUBJECT = 255  # OpenID Connect Core section 2
 _MAX_KID = 512
 _MAX_REMEMBERED = 50_000
+_MAX_MOMENT = 2**40
+_BEGINNINGS = ("nbf", "iat")
 # a header that brings its own key, or says where to fetch one, is an attack or a mistake (RFC 8725 section 3.10)
 _KEY_HEADERS = ("jwk", "jku", "x5u", "x5c")
 # explicit types that an access token may have (RFC 8725 section 3.11, RFC 9068 section 2.1)
@@ -63,6 +65,17 @@ class Issuer:
         return True
 
 
+@dataclass(frozen=True)
+class _Remembered:
+    """A verified token: by which keys, in which of their epochs, and when it holds, leeway included."""
+
+    identity: Identity
+    jwks: JwksCache
+    epoch: int
+    begins_at: float
+    ends_at: float
+
+
 class TokenVerifier:
     """Verifies tokens of several issuers. A verified token is remembered by its digest until its `exp`."""
 
@@ -71,7 +84,7 @@ class TokenVerifier:
         for issuer in issuers:
             self._by_iss.setdefault(issuer.settings.token_issuer, []).append(issuer)
         self._clock = clock
-        self._remembered: OrderedDict[str, tuple[Identity, Issuer, int]] = OrderedDict()
+        self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
 
     async def verify(self, token: str, deadline: Deadline) -> Identity:
         """Return who presents this token to us. Raises a :class:`TokenError`, or IssuerUnreachableError."""
@@ -122,18 +135,24 @@ class TokenVerifier:
         entry = self._remembered.get(digest)
         if entry is None:
             return None
-        identity, issuer, epoch = entry
-        now = self._clock()
-        leeway = issuer.settings.leeway
-        if now >= identity.expires_at + leeway or now < identity.issued_at - leeway or epoch != issuer.jwks.epoch:
-            del self._remembered[digest]
-            return None
-        return identity
+        jwks = entry.jwks
+        # else no removal of a key would be noticed where the same long-lived tokens come again and again
+        jwks.keep_fresh()
+        if entry.epoch == jwks.epoch and entry.begins_at <= self._clock() < entry.ends_at:
+            return entry.identity
+        del self._remembered[digest]
+        return None
 
     def _remember(self, identity: Identity, issuer: Issuer) -> None:
-        self._remembered[identity.digest] = (identity, issuer, issuer.jwks.epoch)
-        if len(self._remembered) > _MAX_REMEMBERED:
+        begins_at, ends_at = _times(identity.claims, issuer.settings.leeway)
+        self._remembered[identity.digest] = _Remembered(identity, issuer.jwks, issuer.jwks.epoch, begins_at, ends_at)
+        while len(self._remembered) > _MAX_REMEMBERED or self._oldest_has_expired():
             self._remembered.popitem(last=False)
+
+    def _oldest_has_expired(self) -> bool:
+        for oldest in self._remembered.values():
+            return self._clock() >= oldest.ends_at
+        return False
 
 
 def token_digest(token: str) -> str:
@@ -184,9 +203,15 @@ def _kid(header: Mapping[str, Any]) -> str | None:
 def _require_times(claims: Mapping[str, Any], now: float, leeway: float) -> None:
     if now >= _moment(claims, "exp") + leeway:
         raise TokenExpiredError("the token has expired; obtain a new one")
-    for name in ("nbf", "iat"):
+    for name in _BEGINNINGS:
         if name in claims and _moment(claims, name) > now + leeway:
             raise TokenNotYetValidError(f"the token's '{name}' lies ahead; is a clock wrong?")
+
+
+def _times(claims: Mapping[str, Any], leeway: float) -> tuple[float, float]:
+    """Return from when and until when a token holds, both with the leeway."""
+    begins_at = max((_moment(claims, name) for name in _BEGINNINGS if name in claims), default=0.0)
+    return begins_at - leeway, _moment(claims, "exp") + leeway
 
 
 def _require_audience(claims: Mapping[str, Any], accepted: frozenset[str]) -> None:
@@ -197,9 +222,9 @@ def _require_audience(claims: Mapping[str, Any], accepted: frozenset[str]) -> No
 
 def _moment(claims: Mapping[str, Any], name: str) -> float:
     value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise TokenMalformedError(f"the token's '{name}' is missing or not a number")
-    if not 0 <= value < 2**40:
+    if not 0 <= value < _MAX_MOMENT:  # which no NaN is
         raise TokenMalformedError(f"the token's '{name}' is not a time")
     return float(value)
 
@@ -214,8 +239,8 @@ def _string(claims: Mapping[str, Any], name: str) -> str:
 def identity_of(digest: str, claims: Mapping[str, Any], settings: IssuerSettings) -> Identity:
     """Return the identity that claims of this issuer's mean. Raises :class:`TokenMalformedError`."""
     subject = _string(claims, "sub")
-    if len(subject) > _MAX_SUBJECT:
-        raise TokenMalformedError(f"the token's 'sub' has more than {_MAX_SUBJECT} characters")
+    if len(subject) > _MAX_SUBJECT or not subject.isprintable():
+        raise TokenMalformedError(f"the token's 'sub' is not of at most {_MAX_SUBJECT} printable characters")
     return Identity(
         issuer=settings.name,
         subject=subject,

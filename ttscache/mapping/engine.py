@@ -70,8 +70,11 @@ def _account(rule: Rule, identity: Identity, trace: tuple[RuleTrace, ...]) -> st
 
 
 def is_account(text: str) -> bool:
-    """Tell whether a text is a user name, or a pool account's with its leading dot."""
-    return _ACCOUNT.match(text) is not None
+    """Tell whether a text is a user name for jobs, or a pool account's with its leading dot.
+
+    `root` is none, and what has digits only is read as a user's number by some.
+    """
+    return _ACCOUNT.match(text) is not None and not text.isdigit() and text != "root"
 
 
 def _unfit_in_dn(value: str) -> str | None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from ttscache.net.backoff import backoff
 from ttscache.net.deadline import Deadline
 
-_FIRST_BACKOFF = 0.25
-# Short enough that an upstream which is back is in use again within seconds; one probe in that time burdens nobody.
-_MAX_BACKOFF = 4.0
 # A caller waits for the next probe if it is as near as this; otherwise it is told at once when to come again.
 _WORTH_WAITING = 2.0
 
@@ -112,7 +109,5 @@ class Circuit:
         self._failures = 0
 
     def _wait_after(self, failure: UpstreamFailedError) -> float:
-        if failure.retry_after is not None:
-            return failure.retry_after
-        backoff = min(_MAX_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(self._failures - 1, 10))
-        return backoff * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+        # an upstream that asks for no pause, or for one in the past, gets one all the same
+        return max(failure.retry_after or 0.0, backoff(self._failures))

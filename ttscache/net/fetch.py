@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -19,7 +19,11 @@ from ttscache.net.urls import unsafe_url_reason
 MAX_BODY_BYTES = 512 * 1024
 # more connections at once would only queue at the issuer
 _MAX_CONNECTIONS_PER_HOST = 16
+# Below any server's own: a connection that the peer closes as we send leaves open whether a refresh token is spent.
+_KEEP_ALIVE_SECONDS = 2.0
 _MAX_RETRY_AFTER = 300.0
+# IAM repeats a refused token in a header, and aiohttp's own 8 KiB are less than a token may have
+_MAX_HEADER_BYTES = 32 * 1024
 
 
 class FetchFailedError(Exception):
@@ -33,10 +37,13 @@ class FetchFailedError(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole HTTP answer. ``retry_after`` is in seconds, None where the peer did not say."""
+    """A whole HTTP answer, its secrets kept out of its representation.
+
+    ``retry_after`` is in seconds, None where the peer did not say.
+    """
 
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
     retry_after: float | None
 
 
@@ -70,6 +77,8 @@ class Fetcher:
         reason = unsafe_url_reason(url)
         if reason is not None:
             raise FetchFailedError(f"the URL {reason}", sent=False)
+        if deadline.remaining <= 0:
+            raise FetchFailedError("no time was left to ask", sent=False)
         try:
             async with (
                 asyncio.timeout(deadline.remaining),
@@ -90,13 +99,16 @@ class Fetcher:
     def _client(self) -> aiohttp.ClientSession:
         # made on first use, for it belongs to the running event loop
         if self._session is None:
-            connector = aiohttp.TCPConnector(ssl=self._tls, limit_per_host=_MAX_CONNECTIONS_PER_HOST)
+            connector = aiohttp.TCPConnector(
+                ssl=self._tls, limit_per_host=_MAX_CONNECTIONS_PER_HOST, keepalive_timeout=_KEEP_ALIVE_SECONDS
+            )
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 headers={"User-Agent": "ttscache", "Accept-Encoding": "identity"},
                 timeout=aiohttp.ClientTimeout(total=None),
+                max_field_size=_MAX_HEADER_BYTES,
                 trust_env=False,
             )
         return self._session

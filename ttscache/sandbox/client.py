@@ -14,6 +14,7 @@ from ttscache.sandbox.iam import password_form
 from ttscache.sandbox.site import AUDIENCE, TOKEN_SCOPES
 
 _TIMEOUT = 10.0
+_SERVER_ERROR = 500
 
 
 def fetch_token(accounts: Mapping[str, Any], username: str, *, scope: str | None, audience: str | None) -> str:
@@ -30,10 +31,22 @@ def fetch_token(accounts: Mapping[str, Any], username: str, *, scope: str | None
     try:
         with urllib.request.urlopen(url, urlencode(form).encode(), timeout=_TIMEOUT) as answer:  # noqa: S310 - loopback
             document = json.load(answer)
+        return str(document["access_token"])
     except urllib.error.HTTPError as error:
-        with error:
-            reason = json.load(error).get("error", "unknown")
-        raise ExchangeRefusedError(f"the sandbox's IAM refuses a token: {reason}") from None
-    except (OSError, ValueError):
-        raise UpstreamUnavailableError("the sandbox's IAM does not answer; is `ttscache sandbox` running?") from None
-    return str(document["access_token"])
+        if error.code >= _SERVER_ERROR:
+            raise _unavailable() from None
+        raise ExchangeRefusedError(f"the sandbox's IAM refuses a token: {_reason(error)}") from None
+    except (OSError, ValueError, LookupError, TypeError):
+        raise _unavailable() from None
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    with error:
+        try:
+            return str(json.load(error)["error"])
+        except (ValueError, LookupError, TypeError):
+            return "unknown"
+
+
+def _unavailable() -> UpstreamUnavailableError:
+    return UpstreamUnavailableError("the sandbox's IAM does not answer; is `ttscache sandbox` running?")

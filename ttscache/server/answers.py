@@ -64,7 +64,6 @@ def error_answer(error: TtsError | None, path: str, request_id: str) -> web.Resp
     status = _status(error)
     code = INTERNAL_CODE if error is None else error.code
     detail = "a fault of the daemon's; its log has more under this request id" if error is None else error.message
-    headers = {**NO_STORE, **_headers(error)}
     if path == TOKEN_PATH:
         status = _token_endpoint_status(status)
         body: dict[str, str | int] = {"error": _oauth_error(error, status), "error_description": detail}
@@ -73,6 +72,7 @@ def error_answer(error: TtsError | None, path: str, request_id: str) -> web.Resp
         body = {"type": "about:blank", "title": status.phrase, "status": status, "detail": detail}
         content_type = "application/problem+json"
     body |= {"code": code, "request_id": request_id}
+    headers = {**NO_STORE, "X-Request-ID": request_id, **_headers(error, status)}
     return web.Response(status=status, text=json.dumps(body), content_type=content_type, headers=headers)
 
 
@@ -104,12 +104,12 @@ def _oauth_error(error: TtsError | None, status: HTTPStatus) -> str:
     return "server_error" if error is None else "invalid_request"
 
 
-def _headers(error: TtsError | None) -> dict[str, str]:
+def _headers(error: TtsError | None, status: HTTPStatus) -> dict[str, str]:
     if isinstance(error, UnavailableError):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
     if isinstance(error, MethodNotAllowedError):
         return {"Allow": error.allowed}
-    if isinstance(error, TokenError):
+    if isinstance(error, TokenError) and status == HTTPStatus.UNAUTHORIZED:
         # RFC 6750 section 3.1: no error code when no token was presented
         reason = "" if error.code == "token_missing" else ', error="invalid_token"'
         return {"WWW-Authenticate": f'Bearer realm="ttscache"{reason}'}

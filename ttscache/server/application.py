@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
+from functools import partial
 
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from ttscache.errors import RequestInvalidError, RequestTooLargeError, TtsError
 from ttscache.server import credentials, probes, token_endpoint, trust
 from ttscache.server.answers import error_answer
+from ttscache.server.logs import request_id
 from ttscache.server.middleware import edge
 from ttscache.server.parsing import MAX_BODY_BYTES
 from ttscache.server.services import CURRENT, Current
@@ -21,11 +24,13 @@ _MAX_HEADER_BYTES = 24 * 1024
 _MAX_REQUEST_LINE = 8 * 1024
 _BAD_REQUEST = 400
 _KEEP_ALIVE_SECONDS = 75.0
+# A head comes within a round trip or two; connections that send none would pile up.
+_FIRST_REQUEST_SECONDS = 15.0
 
 
 def application(current: Current) -> web.Application:
     """Return the application over the current services."""
-    app = web.Application(middlewares=[edge], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[CURRENT] = current
     for audience in (token_endpoint, credentials, trust, probes):
         app.add_routes(audience.routes())
@@ -43,11 +48,15 @@ class Runner(web.AppRunner):
             max_field_size=_MAX_HEADER_BYTES,
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
             shutdown_timeout=shutdown_timeout,
+            # a body counts as it was sent: unpacked, a few bytes could stand for any number
+            auto_decompress=False,
         )
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return _Server(made.request_handler, request_factory=made.request_factory, **made._kwargs)
+        # around all of aiohttp's application: its middlewares are costlier, and not asked about a bad `Expect`
+        handler = partial(edge, handler=made.request_handler)
+        return _Server(handler, request_factory=made.request_factory, **made._kwargs)
 
 
 class _Server(web.Server):
@@ -58,7 +67,21 @@ class _Server(web.Server):
 class _Protocol(web.RequestHandler):
     """Requests that do not even parse get the same answers; aiohttp would log and echo what they hold."""
 
-    __slots__ = ()
+    __slots__ = ("_silence",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Give the first request its time: aiohttp bounds the wait for the later ones only."""
+        super().connection_made(transport)
+        self._silence = self._loop.call_later(_FIRST_REQUEST_SECONDS, self._end_if_silent)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the time of the first request."""
+        self._silence.cancel()
+        super().connection_lost(exc)
+
+    def _end_if_silent(self) -> None:
+        if self._current_request is None and self._keepalive_handle is None:
+            self.force_close()
 
     def handle_error(
         self,
@@ -70,12 +93,21 @@ class _Protocol(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("part of an answer has been sent already")
         error: TtsError | None = None
-        if isinstance(exc, LineTooLong):
-            error = RequestTooLargeError("a header or the request line is larger than anything read here", headers=True)
+        if _is_too_large(exc):
+            error = RequestTooLargeError("headers or request line are larger than anything read here", headers=True)
         elif status == _BAD_REQUEST:
             error = RequestInvalidError("not a request in HTTP")
-        else:
-            _log.error("protocol_error", extra={"exception": type(exc).__name__})
-        response = error_answer(error, request.path, secrets.token_hex(8))
+        current = secrets.token_hex(8)
+        request_id.set(current)
+        level = logging.ERROR if error is None else logging.INFO
+        _log.log(level, "protocol_error", extra={"exception": type(exc).__name__, "peer": request.remote})
+        response = error_answer(error, request.path, current)
         response.force_close()
         return response
+
+
+def _is_too_large(error: BaseException | None) -> bool:
+    # too many headers have no type of their own
+    return isinstance(error, LineTooLong) or (
+        isinstance(error, BadHttpMessage) and error.message.startswith("Too many headers")
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from aiohttp import web
@@ -14,7 +15,7 @@ from ttscache.errors import TracedRefusalError
 from ttscache.model import Credential, CredentialRequest, Decision, Identity, RuleTrace
 from ttscache.net.deadline import Deadline
 from ttscache.server.answers import NO_STORE
-from ttscache.server.parsing import bearer_token, from_json, from_query, read_body, refuse_unknown
+from ttscache.server.parsing import bearer_token, from_json, from_query, prefers_json, read_body, refuse_unknown
 from ttscache.server.services import Services, services_of
 
 _PEM_TYPE = "application/x-pem-file"
@@ -33,11 +34,13 @@ def routes() -> list[web.RouteDef]:
 async def get_proxy(request: web.Request) -> web.StreamResponse:
     """Answer with the cached proxy, whose key the daemon made; 304 when the caller has it already."""
     services = services_of(request)
-    credential = await _issue(services, request, from_query(request), _deadline(services))
-    etag = hashlib.sha256(credential.pem).hexdigest()[:32]
+    token = bearer_token(request)
+    credential = await _issue(services, token, from_query(request), _deadline(services))
+    as_json = prefers_json(request)
+    etag = _etag(credential.serial, as_json=as_json)
     if any(known.value in {etag, "*"} for known in request.if_none_match or ()):
         return web.Response(status=304, headers={**_HEADERS, "ETag": f'"{etag}"'})
-    response = _answer(request, credential)
+    response = _answer(credential, as_json=as_json)
     response.headers["ETag"] = f'"{etag}"'
     return response
 
@@ -46,16 +49,18 @@ async def post_proxy(request: web.Request) -> web.StreamResponse:
     """Answer with a proxy for a CSR, or for a key that the daemon makes."""
     services = services_of(request)
     deadline = _deadline(services)
+    token = bearer_token(request)
     refuse_unknown(request.query, set(), "query parameter")
     wanted = from_json(await read_body(request, deadline))
-    return _answer(request, await _issue(services, request, wanted, deadline))
+    return _answer(await _issue(services, token, wanted, deadline), as_json=prefers_json(request))
 
 
 async def whoami(request: web.Request) -> web.StreamResponse:
     """Answer with the identity, and what the mapping gives it or why it gives nothing."""
     services = services_of(request)
+    token = bearer_token(request)
     refuse_unknown(request.query, set(), "query parameter")
-    identity = await services.verifier.verify(bearer_token(request), _deadline(services))
+    identity = await services.verifier.verify(token, _deadline(services))
     return web.json_response(whoami_json(services.broker, identity), headers=_HEADERS)
 
 
@@ -134,17 +139,22 @@ def rfc3339(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@lru_cache(maxsize=10_000)
+def _etag(serial: int, *, as_json: bool) -> str:
+    """Return the tag of one form of a credential; the serial stands for bytes that cost much more to hash."""
+    return hashlib.sha256(b"%d %d" % (as_json, serial)).hexdigest()[:32]
+
+
 def _deadline(services: Services) -> Deadline:
     return Deadline.after(services.settings.server.deadline)
 
 
-async def _issue(services: Services, request: web.Request, wanted: CredentialRequest, deadline: Deadline) -> Credential:
-    token = bearer_token(request)
+async def _issue(services: Services, token: str, wanted: CredentialRequest, deadline: Deadline) -> Credential:
     identity = await services.verifier.verify(token, deadline)
     return await services.broker.issue(identity, token, wanted, deadline)
 
 
-def _answer(request: web.Request, credential: Credential) -> web.Response:
-    if "application/json" in request.headers.get("Accept", ""):
+def _answer(credential: Credential, *, as_json: bool) -> web.Response:
+    if as_json:
         return web.json_response(credential_json(credential), headers=_HEADERS)
     return web.Response(body=credential.pem, content_type=_PEM_TYPE, headers=_HEADERS)

@@ -1,11 +1,10 @@
-"""The one middleware: a request's id, its errors' answers, its log line."""
+"""What is around every handler: a request's id, its errors' answers, its log line."""
 
 from __future__ import annotations
 
 import logging
 import random
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 
@@ -22,13 +21,12 @@ _SAMPLE = 100
 _ERROR = 400
 
 
-@web.middleware
 async def edge(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Run a handler; every answer leaves with a request id, every error as the one table has it."""
-    given = request.headers.get("X-Request-ID", "")
-    current = given if _GIVEN_ID.match(given) else secrets.token_hex(8)
+    given = request.headers.get("X-Request-ID")
+    current = given if given and _GIVEN_ID.match(given) else f"{random.getrandbits(64):016x}"  # no secret
     request_id.set(current)
     started = time.monotonic()
     code = None
@@ -41,11 +39,15 @@ async def edge(
         translated = _translated(error)
         code = None if translated is None else translated.code
         response = error_answer(translated, request.path, current)
-    except Exception:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log has its place
+    except Exception as error:
+        if request.transport is None and isinstance(error, ConnectionError):
+            _log.info("caller_gone")
+            raise
+        # whatever it is, the caller gets an answer and the log has its place
         _log.exception("request_failed")
         response = error_answer(None, request.path, current)
     response.headers["X-Request-ID"] = current
-    if response.status >= _ERROR or random.randrange(_SAMPLE) == 0:  # noqa: S311 - a sample
+    if response.status >= _ERROR or random.random() * _SAMPLE < 1:  # noqa: S311 - a sample
         _log_request(request, response.status, code, started)
     return response
 
@@ -55,6 +57,8 @@ def _translated(error: web.HTTPException) -> TtsError | None:
         return NotFoundError("nothing is at this path")
     if isinstance(error, web.HTTPMethodNotAllowed):
         return MethodNotAllowedError(", ".join(sorted(error.allowed_methods)))
+    if isinstance(error, web.HTTPExpectationFailed):
+        return RequestInvalidError("of `Expect` only `100-continue` is understood")
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return RequestTooLargeError("the request's body is larger than anything that is read here")
     if error.status < 500:  # noqa: PLR2004 - a client's error of a kind that no handler of ours raises
@@ -63,11 +67,13 @@ def _translated(error: web.HTTPException) -> TtsError | None:
 
 
 def _log_request(request: web.Request, status: int, code: str | None, started: float) -> None:
+    resource = request.match_info.route.resource
     _log.info(
         "request",
         extra={
             "method": request.method,
-            "path": request.path[:200],
+            # not what was asked for: people paste tokens into URLs
+            "path": None if resource is None else resource.canonical,
             "status": status,
             "code": code,
             "peer": request.remote,

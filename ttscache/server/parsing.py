@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,8 +19,14 @@ MAX_BODY_BYTES = 128 * 1024
 _MAX_FQANS = 100
 _MAX_FQAN = 255
 _MAX_NAME = 64
-_MAX_DIGITS = 9
+# more than any lifetime has; the rest of a longer number is not needed to see that it is too large
+_MAX_DIGITS = 20
+_INTEGER = re.compile(r"-?[0-9]+\Z")
+_WEIGHT = re.compile(r"(0(\.[0-9]{0,3})?|1(\.0{0,3})?)\Z")
+_MAX_SHOWN = 24
 _BOOLEANS = {"true": True, "false": False}
+# what most requests ask for
+_DEFAULTS = CredentialRequest()
 
 
 def bearer_token(request: web.Request) -> str:
@@ -40,10 +47,28 @@ async def read_body(request: web.Request, deadline: Deadline) -> bytes:
             return await request.read()
     except TimeoutError:
         raise OverloadedError("the request's body did not arrive in time") from None
+    except web.RequestPayloadError:
+        raise RequestInvalidError("the request's body is broken off or wrongly chunked") from None
+
+
+def prefers_json(request: web.Request) -> bool:
+    """Tell whether JSON is named in `Accept`, and not with less weight than PEM (RFC 9110 section 12.5.1)."""
+    accepted = ",".join(request.headers.getall("Accept", [])).lower()
+    if "application/json" not in accepted:
+        return False
+    weights = {"application/json": 0.0, "application/x-pem-file": 0.0}
+    for part in accepted.split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        weight = next((p.removeprefix("q=") for p in parameters if p.startswith("q=")), "1")
+        if name in weights and _WEIGHT.match(weight):
+            weights[name] = float(weight)
+    return 0 < weights["application/json"] >= weights["application/x-pem-file"]
 
 
 def from_query(request: web.Request) -> CredentialRequest:
     """Read ``profile, lifetime, limited, fqan`` of a query; `fqan` may be repeated, or hold several."""
+    if not request.query_string:
+        return _DEFAULTS
     fields = single_values(request.query.items(), repeatable={"fqan"})
     refuse_unknown(fields, {"profile", "lifetime", "limited", "fqan"}, "query parameter")
     return from_texts(fields)
@@ -52,13 +77,13 @@ def from_query(request: web.Request) -> CredentialRequest:
 def from_texts(fields: Mapping[str, list[str]]) -> CredentialRequest:
     """Read the request's parameters as they stand in a query or a form."""
     profile, lifetime, limited, csr = (_first(fields, name) for name in ("profile", "lifetime", "limited", "csr"))
-    if lifetime is not None and not _is_integer(lifetime):
+    if lifetime is not None and not _INTEGER.match(lifetime):
         raise RequestInvalidError("`lifetime` must be a whole number of seconds")
     if limited is not None and limited not in _BOOLEANS:
         raise RequestInvalidError("`limited` must be `true` or `false`")
     return CredentialRequest(
         profile=_profile(profile),
-        lifetime=None if lifetime is None else int(lifetime),
+        lifetime=None if lifetime is None else int(lifetime[:_MAX_DIGITS]),
         limited=None if limited is None else _BOOLEANS[limited],
         fqans=_fqans([fqan for value in fields.get("fqan", []) for fqan in value.split(" ") if fqan]),
         csr=None if csr is None else _csr(csr),
@@ -104,11 +129,19 @@ def refuse_unknown(names: Iterable[str], known: set[str], what: str) -> None:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(body)
+        document = json.loads(body, object_pairs_hook=_distinct)
     except (ValueError, RecursionError):
         raise RequestInvalidError("the body is not JSON") from None
     if not isinstance(document, dict):
         raise RequestInvalidError("the body is not a JSON object")
+    return document
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a repeated field: parsers differ on which of the two counts."""
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        raise RequestInvalidError("a field is there more than once")
     return document
 
 
@@ -124,11 +157,6 @@ def _typed(document: Mapping[str, Any], name: str, kind: type, words: str) -> An
 def _first(fields: Mapping[str, list[str]], name: str) -> str | None:
     """Return a parameter's value; one without a value is as good as omitted (RFC 6749 section 3.2)."""
     return next((value for value in fields.get(name, []) if value), None)
-
-
-def _is_integer(text: str) -> bool:
-    digits = text.removeprefix("-")
-    return digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS
 
 
 def _profile(name: str | None) -> str | None:
@@ -148,5 +176,5 @@ def _csr(pem: str) -> bytes:
 
 
 def _shown(name: str) -> str:
-    """Return a name as it can stand in a message: shortened, in ASCII."""
-    return ascii(name[:40])
+    """Return a name as it can stand in a message: in ASCII, and not one so long that it may be a token."""
+    return ascii(name) if len(name) <= _MAX_SHOWN else f"of {len(name)} characters"

@@ -11,7 +11,11 @@ ABSENT = 0
 
 @dataclass(frozen=True)
 class Record:
-    """A value with its version (1 and up, growing with each write) and its end of life in POSIX seconds."""
+    """A value with its version and its end of life in POSIX seconds.
+
+    Versions are 1 and up, grow with each write, and never come again, also when the record was gone in between: a
+    write for an old version cannot meet a record that merely looks like it.
+    """
 
     value: bytes
     version: int
@@ -54,7 +58,10 @@ class Store(Protocol):
         """Remove a record if it is there."""
 
     async def acquire(self, name: str, *, seconds: float) -> Lease | None:
-        """Take the lease of this name for so long, or return None while another holds it."""
+        """Take the lease of this name for so long, or return None while another holds it.
+
+        The time is not the wall clock's: a clock that jumps must not give a lease to two.
+        """
 
     async def release(self, lease: Lease) -> None:
         """Give a lease back; nothing happens when it has passed to another meanwhile."""

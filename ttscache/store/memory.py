@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
+import time
 from collections.abc import Callable
 
 from ttscache.store.base import ABSENT, ConflictError, Lease, Record
@@ -11,11 +13,12 @@ from ttscache.store.base import ABSENT, ConflictError, Lease, Record
 class MemoryStore:
     """A :class:`ttscache.store.base.Store` in this process's memory."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], lease_clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._lease_clock = lease_clock
         self._records: dict[str, Record] = {}
         self._leases: dict[str, tuple[Lease, float]] = {}
-        self._fence = 0
+        self._sequence = itertools.count(1)
 
     async def get(self, key: str) -> Record | None:
         """See Store."""
@@ -25,11 +28,11 @@ class MemoryStore:
     async def put(self, key: str, value: bytes, *, expires_at: float, if_version: int | None = None) -> int:
         """See Store."""
         current = await self.get(key)
-        version = ABSENT if current is None else current.version
-        if if_version is not None and if_version != version:
+        if if_version is not None and if_version != (ABSENT if current is None else current.version):
             raise ConflictError(key)
-        self._records[key] = Record(value, version + 1, expires_at)
-        return version + 1
+        version = next(self._sequence)
+        self._records[key] = Record(value, version, expires_at)
+        return version
 
     async def delete(self, key: str) -> None:
         """See Store."""
@@ -38,11 +41,11 @@ class MemoryStore:
     async def acquire(self, name: str, *, seconds: float) -> Lease | None:
         """See Store."""
         held = self._leases.get(name)
-        if held is not None and held[1] > self._clock():
+        now = self._lease_clock()
+        if held is not None and held[1] > now:
             return None
-        self._fence += 1
-        lease = Lease(name, self._fence, secrets.token_hex(8))
-        self._leases[name] = (lease, self._clock() + seconds)
+        lease = Lease(name, next(self._sequence), secrets.token_hex(8))
+        self._leases[name] = (lease, now + seconds)
         return lease
 
     async def release(self, lease: Lease) -> None:
@@ -53,9 +56,9 @@ class MemoryStore:
 
     async def sweep(self) -> None:
         """See Store."""
-        now = self._clock()
+        now, lease_now = self._clock(), self._lease_clock()
         self._records = {key: record for key, record in self._records.items() if record.expires_at > now}
-        self._leases = {name: held for name, held in self._leases.items() if held[1] > now}
+        self._leases = {name: held for name, held in self._leases.items() if held[1] > lease_now}
 
     async def close(self) -> None:
         """See Store."""

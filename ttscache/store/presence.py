@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import os
 import secrets
 from pathlib import Path
@@ -23,7 +24,7 @@ class Presence:
 
     def announce(self) -> None:
         """Take the lock, and clear away the files of processes that are gone. Raises OSError."""
-        for other in self._store.parent.glob(f"{self._store.name}.holder-*"):
+        for other in self._store.parent.glob(f"{glob.escape(self._store.name)}.holder-*"):
             self.is_alive(other.name.rpartition("-")[2])
         arriving = self._store.with_name(f"{self._store.name}.arriving-{self.name}")
         self._descriptor = os.open(arriving, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +22,7 @@ from ttscache.store.presence import Presence
 
 _Result = TypeVar("_Result")
 
-# `fence` is one counter for all leases: it must grow, not be dense.
+# `sequence` is one counter for all versions and fences: they must grow and never come again, not be dense.
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
   key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL, expires_at REAL NOT NULL
@@ -31,7 +32,7 @@ CREATE TABLE IF NOT EXISTS leases (
   name TEXT PRIMARY KEY, fence INTEGER NOT NULL, holder TEXT NOT NULL, expires_at REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT OR IGNORE INTO counters VALUES ('fence', 0);
+INSERT OR IGNORE INTO counters VALUES ('sequence', 0);
 """
 # another process of this machine may be writing; its transactions take milliseconds
 _BUSY_TIMEOUT_SECONDS = 5.0
@@ -40,10 +41,17 @@ _BUSY_TIMEOUT_SECONDS = 5.0
 class SqliteStore:
     """A :class:`ttscache.store.base.Store` in a file."""
 
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
-        """Open or create the file, readable by its owner only. Raises StoreUnavailableError."""
+    def __init__(
+        self, path: Path, clock: Callable[[], float], lease_clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Open or create the file, readable by its owner only. Raises StoreUnavailableError.
+
+        ``lease_clock`` is the same in all processes of the machine. It begins anew when the machine does, but then
+        no holder of a lease lives any more.
+        """
         self._path = path
         self._clock = clock
+        self._lease_clock = lease_clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite")
         self._closing = False
         self._presence = Presence(path)
@@ -111,10 +119,14 @@ class SqliteStore:
             # made by us, so that it never exists with a mode that others can read; WAL files take over its mode
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")  # a rotated refresh token must survive a power cut
-            connection.executescript(_SCHEMA)
-            self._presence.announce()
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")  # a rotated refresh token must survive a power cut
+                connection.executescript(_SCHEMA)
+                self._presence.announce()
+            except BaseException:
+                connection.close()
+                raise
             return connection
 
     @contextlib.contextmanager
@@ -141,31 +153,35 @@ class SqliteStore:
     def _put(self, key: str, value: bytes, expires_at: float, if_version: int | None) -> int:
         with self._transaction():
             row = self._connection.execute("SELECT version, expires_at FROM records WHERE key = ?", (key,)).fetchone()
-            version = int(row[0]) if row is not None and row[1] > self._clock() else ABSENT
-            if if_version is not None and if_version != version:
+            current = row[0] if row is not None and row[1] > self._clock() else ABSENT
+            if if_version is not None and if_version != current:
                 raise ConflictError(key)
+            version = self._next()
             self._connection.execute(
-                "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (key, value, version + 1, expires_at)
+                "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (key, value, version, expires_at)
             )
-        return version + 1
+        return version
 
     def _acquire(self, name: str, seconds: float) -> Lease | None:
-        now = self._clock()
+        now = self._lease_clock()
         with self._transaction():
             held = self._connection.execute("SELECT expires_at, holder FROM leases WHERE name = ?", (name,)).fetchone()
             if held is not None and held[0] > now and self._presence.is_alive(held[1].partition(".")[0]):
                 return None
-            (fence,) = self._connection.execute(
-                "UPDATE counters SET value = value + 1 WHERE name = 'fence' RETURNING value"
-            ).fetchone()
-            lease = Lease(name, fence, f"{self._presence.name}.{secrets.token_hex(4)}")
+            lease = Lease(name, self._next(), f"{self._presence.name}.{secrets.token_hex(4)}")
             self._connection.execute(
-                "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?)", (name, fence, lease.holder, now + seconds)
+                "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?)", (name, lease.fence, lease.holder, now + seconds)
             )
         return lease
 
+    def _next(self) -> int:
+        """Return the next version or fence; only inside a transaction."""
+        row = self._connection.execute(
+            "UPDATE counters SET value = value + 1 WHERE name = 'sequence' RETURNING value"
+        ).fetchone()
+        return int(row[0])
+
     def _sweep(self) -> None:
-        now = self._clock()
         with self._transaction():
-            self._connection.execute("DELETE FROM records WHERE expires_at <= ?", (now,))
-            self._connection.execute("DELETE FROM leases WHERE expires_at <= ?", (now,))
+            self._connection.execute("DELETE FROM records WHERE expires_at <= ?", (self._clock(),))
+            self._connection.execute("DELETE FROM leases WHERE expires_at <= ?", (self._lease_clock(),))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from authlib.oauth2.rfc7523 import private_key_jwt_sign
+import secrets
+
+import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from proxy_gen.keys import PrivateKey, load_private_key
@@ -16,16 +18,18 @@ _EC_ALGORITHMS = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES51
 
 def client_assertion(settings: ExchangeSettings, token_endpoint: str, now: float) -> dict[str, str]:
     """Return the form fields that authenticate the client; each assertion is good once (`jti`)."""
-    algorithm = _algorithm(load_private_key(settings.secret.encode(), made_here=True))
-    assertion = private_key_jwt_sign(
-        settings.secret,
-        settings.client_id,
-        token_endpoint,
-        alg=algorithm,
-        issued_at=int(now),
-        expires_in=_LIFETIME,
-        header={} if settings.key_id is None else {"kid": settings.key_id},
-    )
+    key = load_private_key(settings.secret.encode(), made_here=True)
+    issued_at = int(now)
+    claims = {
+        "iss": settings.client_id,
+        "sub": settings.client_id,
+        "aud": token_endpoint,
+        "jti": secrets.token_urlsafe(24),
+        "iat": issued_at,
+        "exp": issued_at + _LIFETIME,
+    }
+    headers = None if settings.key_id is None else {"kid": settings.key_id}
+    assertion = jwt.encode(claims, key, algorithm=_algorithm(key), headers=headers)
     return {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion}
 
 

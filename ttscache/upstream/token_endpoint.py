@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ _GRANT_TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noq
 # IAM does not read the type; authorization servers that do know this one
 _ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name, no secret
 _MAX_TOKEN_CHARACTERS = 16 * 1024
+_MAX_SECONDS = 10**12
 _OK = 200
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
@@ -39,6 +39,8 @@ _REASONS = {
     "access_denied": "the issuer's policy denies the exchange",
     "invalid_request": "the issuer takes the exchange for malformed",
 }
+# OAuth errors that say nothing of the grant, whatever the status that they come with
+_NOT_NOW = frozenset({"server_error", "temporarily_unavailable", "slow_down"})
 _AUP_REASON = "the user has to sign the Acceptable Usage Policy at the issuer; sign it and try again"
 
 
@@ -91,8 +93,9 @@ class TokenEndpoint:
             "grant_type": _GRANT_TOKEN_EXCHANGE,
             "subject_token": subject_token,
             "subject_token_type": _ACCESS_TOKEN_TYPE,
-            "scope": " ".join(self._settings.scopes),
         }
+        if self._settings.scopes:
+            form["scope"] = " ".join(self._settings.scopes)
         if self._settings.audience is not None:
             form["audience"] = self._settings.audience
         return await self._grant(form, deadline)
@@ -153,7 +156,7 @@ class TokenEndpoint:
         error, is_aup = _error_of(answer.body)
         if error is None:
             raise UpstreamFailedError from RefreshDoubtfulError(
-                self._sentence(f"answered with status {answer.status} and no OAuth error")
+                self._sentence(f"answered with status {answer.status} and no refusal")
             )
         reason = _AUP_REASON if is_aup else _REASONS.get(error, "the issuer gave no reason that is known here")
         raise GrantRefusedError(f"issuer '{self._issuer}' refused: {reason}", error)
@@ -190,16 +193,16 @@ def _parse_grant(body: bytes) -> TokenAnswer | None:
 def _seconds(value: object) -> float | None:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         return float(value[:12])  # a string, against the RFC, but met
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _MAX_SECONDS:
+        return None  # NaN among them
     return float(value)
 
 
 def _error_of(body: bytes) -> tuple[str | None, bool]:
-    """Return the RFC 6749 error code (None for no OAuth error), and whether its description speaks of the AUP."""
+    """Return the RFC 6749 error code (None for no refusal), and whether its description speaks of the AUP."""
     document = _object(body)
     error = document.get("error")
-    if not isinstance(error, str):
+    if not isinstance(error, str) or error in _NOT_NOW:
         return None, False
     description = document.get("error_description")
     is_aup = isinstance(description, str) and "sign AUP" in description

@@ -1,0 +1,1 @@
+"""Ratios against bare baselines, each pair measured in one run: `python -m benchmarks`."""

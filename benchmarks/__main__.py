@@ -1,0 +1,43 @@
+"""The command line: runs all benchmarks, or those that are named."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+
+import uvloop
+
+from benchmarks import herd, mint, verify, warm
+from benchmarks.figures import Figure, table
+
+_BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
+    "mint": mint.run,
+    "warm": warm.run,
+    "verify": verify.run,
+    "herd": herd.run,
+}
+
+
+def main() -> int:
+    """Run what was asked for; the exit status is 1 when a goal is missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ratios against bare baselines.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of: {', '.join(_BENCHMARKS)} (default, all)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.names if name not in _BENCHMARKS]
+    if unknown:
+        parser.error(f"there is no benchmark {unknown[0]}")
+    # the event loop that the daemon runs on
+    figures = uvloop.run(_run(arguments.names or list(_BENCHMARKS)))
+    print(json.dumps([figure.as_json() for figure in figures], indent=2) if arguments.json else table(figures))
+    return 1 if any(figure.is_met is False for figure in figures) else 0
+
+
+async def _run(names: Sequence[str]) -> list[Figure]:
+    return [figure for name in names for figure in await _BENCHMARKS[name]()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

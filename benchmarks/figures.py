@@ -1,0 +1,93 @@
+"""What a benchmark finds, as a table and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import eq, ge, lt
+from statistics import median
+
+_RELATIONS = {"<": lt, ">=": ge, "=": eq}
+_HEADER = ("benchmark", "what", "ours", "bare", "ratio", "goal", "")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a figure must be."""
+
+    relation: str
+    bound: float
+
+    def is_met(self, value: float) -> bool:
+        """Tell whether a value is as it must be."""
+        return bool(_RELATIONS[self.relation](value, self.bound))
+
+    def __str__(self) -> str:
+        return f"{self.relation} {self.bound:g}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Something measured; with a ``ratio`` to a bare baseline the goal speaks of that."""
+
+    benchmark: str
+    what: str
+    unit: str
+    ours: float
+    bare: float | None = None
+    ratio: float | None = None
+    goal: Goal | None = None
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the goal is met; None without one."""
+        return None if self.goal is None else self.goal.is_met(self.ours if self.ratio is None else self.ratio)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the figure as it stands in the JSON document."""
+        return {
+            "benchmark": self.benchmark,
+            "what": self.what,
+            "unit": self.unit,
+            "ours": self.ours,
+            "bare": self.bare,
+            "ratio": self.ratio,
+            "goal": None if self.goal is None else str(self.goal),
+            "met": self.is_met,
+        }
+
+
+def compared(
+    benchmark: str, what: str, unit: str, rounds: Sequence[tuple[float, float]], *, goal: Goal | None = None
+) -> Figure:
+    """Return the figure of rounds of (ours, bare): the median of their ratios, for noise hits both of a round."""
+    return Figure(
+        benchmark=benchmark,
+        what=what,
+        unit=unit,
+        ours=median(ours for ours, _ in rounds),
+        bare=median(bare for _, bare in rounds),
+        ratio=median(ours / bare for ours, bare in rounds),
+        goal=goal,
+    )
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """Return the figures as lines of aligned columns."""
+    rows = [_HEADER, *(_row(figure) for figure in figures)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _row(figure: Figure) -> tuple[str, ...]:
+    verdict = {None: "", True: "met", False: "MISSED"}[figure.is_met]
+    ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
+    bare = "" if figure.bare is None else _shown(figure.bare, figure.unit)
+    goal = "" if figure.goal is None else str(figure.goal)
+    return figure.benchmark, figure.what, _shown(figure.ours, figure.unit), bare, ratio, goal, verdict
+
+
+def _shown(value: float, unit: str) -> str:
+    digits = 0 if value == int(value) or value >= 100 else 2
+    return f"{value:,.{digits}f} {unit}".rstrip()

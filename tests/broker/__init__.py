@@ -1,0 +1,1 @@
+"""Sessions, credentials and what is published, with a real IAM."""

@@ -1,0 +1,100 @@
+"""The CA certificate and its CRL."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from tests.broker.world import DAY, START, TOP, Clock, an_authority
+from tests.tools import openssl
+from tests.tools.minting import end_entity
+from tests.tools.programs import run
+from ttscache.broker.authority import Published, Publisher
+from ttscache.errors import StoreUnavailableError
+from ttscache.store.sqlite import SqliteStore
+
+CA = an_authority()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@contextlib.asynccontextmanager
+async def replica(path: Path, clock: Clock) -> AsyncIterator[Publisher]:
+    store = SqliteStore(path, clock)
+    yield Publisher(CA, (f"{TOP}/*",), store, clock)
+    await store.close()
+
+
+def number(published: Published) -> int:
+    crl = x509.load_der_x509_crl(published.crl_der)
+    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+
+
+async def test_the_number_grows_with_each_day(tmp_path: Path, clock: Clock) -> None:
+    async with replica(tmp_path / "s", clock) as publisher:
+        numbers = []
+        for _ in range(5):
+            numbers.append(number(await publisher.published()))
+            assert number(await publisher.published()) == numbers[-1]
+            clock.time += DAY
+        assert numbers == [1, 2, 3, 4, 5]
+
+
+async def test_replicas_agree_and_a_restart_goes_on(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "s"
+    async with replica(path, clock) as one, replica(path, clock) as other:
+        published = await asyncio.gather(*(each.published() for each in (one, other) for _ in range(5)))
+        assert len({each.crl_der for each in published}) == 1
+        clock.time += DAY
+        assert (await one.published()).crl_der == (await other.published()).crl_der
+    async with replica(path, clock) as restarted:
+        assert number(await restarted.published()) == 2
+
+
+@pytest.mark.parametrize("jump", [400 * DAY, -2 * DAY])
+async def test_a_jump_of_the_clock(tmp_path: Path, clock: Clock, jump: float) -> None:
+    async with replica(tmp_path / "s", clock) as publisher:
+        numbers = [number(await publisher.published())]
+        for moment in (jump, 0.0):
+            clock.time = START + moment
+            published = await publisher.published()
+            numbers.append(number(published))
+            crl = x509.load_der_x509_crl(published.crl_der)
+            now = datetime.fromtimestamp(clock.time, UTC)
+            assert crl.next_update_utc is not None
+            assert crl.last_update_utc <= now < crl.next_update_utc
+        assert numbers == [1, 2, 3]
+
+
+async def test_without_the_store_the_list_at_hand_goes_on_until_its_end(tmp_path: Path, clock: Clock) -> None:
+    async with replica(tmp_path / "s", clock) as publisher:
+        first = await publisher.published()
+        await publisher._store.close()
+        clock.time += 7 * DAY - 1
+        assert await publisher.published() == first
+        clock.time += 1
+        with pytest.raises(StoreUnavailableError):
+            await publisher.published()
+
+
+async def test_openssl_takes_what_is_published(tmp_path: Path, clock: Clock) -> None:
+    async with replica(tmp_path / "s", clock) as publisher:
+        published = await publisher.published()
+    trust = tmp_path / "trust"
+    trust.mkdir()
+    for name, content in published.files.items():
+        (trust / name).write_bytes(content)
+    (tmp_path / "crl").write_bytes(published.crl_der)
+    (tmp_path / "ca").write_bytes(published.certificate_pem)
+    checked = run(["openssl", "crl", "-inform", "DER", "-in", tmp_path / "crl", "-CAfile", tmp_path / "ca", "-noout"])
+    assert "verify OK" in checked.text
+    now = datetime.fromtimestamp(START, UTC)
+    credential = end_entity(CA, f"{TOP}/CN=jane", now=now)
+    assert openssl.verify(credential.to_pem(), trust, strict=True, crl_check=True, now=now)

@@ -1,0 +1,1 @@
+"""What is promised when things go wrong, provoked with the real thing."""

@@ -1,0 +1,1 @@
+"""Who presents a token."""

@@ -1,0 +1,1 @@
+"""Which name an identity gets."""

@@ -1,0 +1,1 @@
+"""Bounded fetches and circuits."""

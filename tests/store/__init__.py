@@ -1,0 +1,1 @@
+"""Records, leases and their sealing, the same for every store."""

@@ -1,0 +1,1 @@
+"""Being a client of token endpoints."""
