@@ -91,7 +91,7 @@ class CertificateAuthority:
         """
         require_mintable(subject)
         require_strong(public_key)
-        if subject.canonical == self.subject.canonical:
+        if len(subject.name.rdns) == len(self.subject.name.rdns) and subject.canonical == self.subject.canonical:
             raise IssuanceError("subject_is_ca", "the CA's own name cannot be an end entity's")
         if public_key == self.key.public_key():
             raise IssuanceError("key_is_ca", "the CA's own key cannot be an end entity's")
@@ -162,11 +162,10 @@ def validity_within(issuer: x509.Certificate, *, now: datetime, lifetime: timede
 
 def authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     """Return the extension that names the issuer's key: every certificate of ours has it (`-x509_strict` asks)."""
-    try:
-        key_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    except x509.ExtensionNotFound:
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(certificate_key(issuer))
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id)
+    for extension in issuer.extensions:
+        if type(extension.value) is x509.SubjectKeyIdentifier:
+            return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(extension.value)
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(certificate_key(issuer))
 
 
 @cache  # a few values that never change

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from proxy_gen.errors import CredentialFileError, KeyRefusedError
-from proxy_gen.keys import PrivateKey, certificate_key, load_private_key, private_pem, public_der
+from proxy_gen.keys import PrivateKey, PublicKey, certificate_key, load_private_key, private_pem
 
 # A proxy with its chain is some 6 KiB, with attribute certificates of several VOs 20 KiB.
 MAX_FILE_BYTES = 256 * 1024
@@ -29,7 +29,7 @@ class Credential:
     def __post_init__(self) -> None:
         if not self.chain:
             raise CredentialFileError("credential_empty", "no certificate is in the credential")
-        if self.key is not None and public_der(self.key.public_key()) != _leaf_public(self.chain[0]):
+        if self.key is not None and self.key.public_key() != _leaf_key(self.chain[0]):
             raise CredentialFileError("key_mismatch", "the private key is not the key of the first certificate")
 
     @property
@@ -92,8 +92,8 @@ def _key(pem: bytes) -> PrivateKey:
         raise CredentialFileError(error.code, str(error)) from None
 
 
-def _leaf_public(leaf: x509.Certificate) -> bytes:
+def _leaf_key(leaf: x509.Certificate) -> PublicKey:
     try:
-        return public_der(certificate_key(leaf))
+        return certificate_key(leaf)
     except KeyRefusedError as error:
         raise CredentialFileError(error.code, str(error)) from None

@@ -25,6 +25,12 @@ _REFUSED_CHARACTERS = {
 
 def require_mintable(name: DistinguishedName) -> None:
     """Raise :class:`NameRefusedError`, with a code for the reason, unless every consumer reads ``name`` alike."""
+    if not name.known_mintable:
+        _require_mintable(name)
+        name.known_mintable = True
+
+
+def _require_mintable(name: DistinguishedName) -> None:
     if not name.name.rdns:
         raise NameRefusedError("name_empty", "the name is empty")
     if any(len(rdn) > 1 for rdn in name.name.rdns):

@@ -48,6 +48,7 @@ class DistinguishedName:
 
     def __init__(self, name: x509.Name) -> None:
         self.name = name
+        self.known_mintable = False  # name_rules remembers its good verdict here: a name does not change
 
     @classmethod
     def parse(cls, text: str) -> DistinguishedName:

@@ -59,12 +59,16 @@ def decode(der: bytes) -> ProxyCertInfo:
 def proxy_cert_info(certificate: x509.Certificate) -> ProxyCertInfo | None:
     """Return a certificate's ProxyCertInfo, or None when it is no RFC 3820 proxy. Raises ValueError as `decode`."""
     try:
-        extension = certificate.extensions.get_extension_for_oid(PROXY_CERT_INFO)
-    except x509.ExtensionNotFound:
-        return None
+        extensions = certificate.extensions
     except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise ValueError(str(error)) from None
-    value = extension.value
+    for extension in extensions:
+        if extension.oid == PROXY_CERT_INFO:
+            return _decoded(extension.value)
+    return None
+
+
+def _decoded(value: x509.ExtensionType) -> ProxyCertInfo:
     if not isinstance(value, x509.UnrecognizedExtension):  # pragma: no cover - until cryptography learns the type
         raise TypeError("ProxyCertInfo is no longer an unrecognised extension")
     return decode(value.value)

@@ -80,9 +80,10 @@ def _require_may_sign(issuer: x509.Certificate, issuer_key: PrivateKey, public_k
         raise IssuanceError("key_is_issuer", "a proxy needs a key of its own, not its issuer's")
     for extension in issuer.extensions:
         value = extension.value
-        if isinstance(value, x509.BasicConstraints) and value.ca:
+        # the very types, for isinstance asks each of cryptography's abstract classes in Python
+        if type(value) is x509.BasicConstraints and value.ca:
             raise IssuanceError("issuer_is_ca", "a CA cannot issue proxies; an end-entity certificate can")
-        if isinstance(value, x509.KeyUsage) and not value.digital_signature:
+        if type(value) is x509.KeyUsage and not value.digital_signature:
             raise IssuanceError("issuer_key_usage", "the issuing certificate lacks the key usage digitalSignature")
 
 

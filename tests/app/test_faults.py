@@ -119,14 +119,14 @@ def test_without_its_only_issuer_it_is_not_ready(start: Start, iam: LiveIam) -> 
 def test_without_its_store_it_is_not_ready(start: Start, site: Site, iam: LiveIam) -> None:
     daemon, token = start(), iam.token()
     with sqlite3.connect(site.directory / "state.db", isolation_level=None) as other:
-        other.execute("BEGIN EXCLUSIVE")
+        other.execute("ALTER TABLE records RENAME TO hidden")
         down = daemon.wait_for_status("down")
         assert down["dependencies"]["store"] == "down"
         assert daemon.web.get("/readyz").status == 503
         refused = daemon.web.get("/v1/proxy", token)
         assert (refused.status, refused.code) == (503, "store_unavailable")
         assert int(refused.headers["Retry-After"]) >= 1
-        other.execute("ROLLBACK")
+        other.execute("ALTER TABLE hidden RENAME TO records")
     other.close()
     daemon.wait_for_status("ok")
     assert daemon.web.get("/v1/proxy", token).status == 200

@@ -12,7 +12,7 @@ import pytest
 from proxy_gen.credential import Credential
 from tests.cli.test_exchange import failed, good
 from tests.tools import openssl
-from tests.tools.daemons import COMMAND, Daemon, Outcome, change, ttscache
+from tests.tools.daemons import COMMAND, Daemon, Outcome, change, here, ttscache
 from tests.tools.minting import DAY, authority, end_entity
 from tests.tools.programs import at_clock, environment, run
 from ttscache.cli.main import cli as root
@@ -41,10 +41,10 @@ def test_every_command_explains_itself(path: tuple[str, ...], capsys: pytest.Cap
 
 
 def test_mistaken_commands() -> None:
-    failed(ttscache("exchnage"), 2, "exchnage")
-    failed(ttscache("--unknown"), 2, "--unknown")
-    failed(ttscache("ca", "show"), 2, "--config")
-    failed(ttscache("config", "check"), 2, "FILE")
+    failed(here("exchnage"), 2, "exchnage")
+    failed(here("--unknown"), 2, "--unknown")
+    failed(here("ca", "show"), 2, "--config")
+    failed(here("config", "check"), 2, "FILE")
     assert good(ttscache("--version")).text.startswith("ttscache ")
 
 
@@ -78,7 +78,7 @@ def test_inspect_tells_what_voms_proxy_info_tells(cli: Cli, proxy: Path) -> None
 
 
 def test_inspect_says_when_nothing_was_verified(proxy: Path) -> None:
-    told = good(ttscache("inspect", proxy))
+    told = good(here("inspect", proxy))
     assert "verified    : no, no trust directory was given" in told.text
 
 
@@ -128,8 +128,8 @@ def test_inspect_at_another_time(proxy: Path, daemon: Daemon, offset: timedelta,
 def test_inspect_prints_nothing_that_steers_a_terminal(tmp_path: Path) -> None:
     file = tmp_path / "evil\x1b[31m"
     file.write_bytes(end_entity(authority("/DC=org/CN=ca"), "/DC=org/CN=jane", lifetime=DAY).to_pem())
-    assert b"\x1b" not in ttscache("inspect", file).out
-    assert "\x1b" not in ttscache("inspect", tmp_path / "absent\x1b[31m").err
+    assert b"\x1b" not in here("inspect", file).out
+    assert "\x1b" not in here("inspect", tmp_path / "absent\x1b[31m").err
 
 
 def test_explain_by_the_daemon_and_without(cli: Cli, token: Path, daemon: Daemon, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_explain_by_the_daemon_and_without(cli: Cli, token: Path, daemon: Daemon
     assert "refused  : mapping_refused" in refused.text
     nobody.write_text("garbage")
     failed(cli("explain", "--token-file", nobody), 3, "token_malformed")
-    failed(ttscache("explain", "--token-file", token), 2, "--url")
+    failed(here("explain", "--token-file", token), 2, "--url")
 
 
 def test_explain_claims(daemon: Daemon, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_explain_claims(daemon: Daemon, tmp_path: Path) -> None:
 
     def told(document: object, *arguments: str) -> Outcome:
         claims.write_text(json.dumps(document))
-        return ttscache(*asked, *arguments)
+        return here(*asked, *arguments)
 
     joe = {"iss": issuer, "sub": "s", "preferred_username": "joe", "wlcg.groups": ["/cms"]}
     text = good(told(joe)).text
@@ -173,52 +173,52 @@ def test_explain_claims(daemon: Daemon, tmp_path: Path) -> None:
     failed(told([]), 2, "claims.json")
     failed(told({**joe, "sub": 5}), 3, "token_malformed")
     claims.write_text("{")
-    failed(ttscache(*asked), 2, "claims.json")
+    failed(here(*asked), 2, "claims.json")
     claims.unlink()
-    failed(ttscache(*asked), 2, "No such file")
-    failed(ttscache("explain", "--claims", claims, "--url", daemon.web.url), 2, "-c FILE")
+    failed(here(*asked), 2, "No such file")
+    failed(here("explain", "--claims", claims, "--url", daemon.web.url), 2, "-c FILE")
 
 
 def test_the_ca_from_its_making_to_its_export(daemon: Daemon, tmp_path: Path, token: Path) -> None:
     site = Site(tmp_path / "site")
     shutil.copytree(daemon.site.directory, site.directory, ignore=shutil.ignore_patterns("state.db*", "ca"))
     configuration, trust = ("-c", site.configuration), tmp_path / "trust"
-    failed(ttscache("ca", "show", *configuration), 2, "ca init")
-    failed(ttscache("ca", "export", *configuration, trust), 2, "ca init")
-    made = good(ttscache("ca", "init", *configuration, "--output", "json")).json
-    failed(ttscache("ca", "init", *configuration), 2, "already")
-    shown = good(ttscache("ca", "show", *configuration, "--output", "json")).json
+    failed(here("ca", "show", *configuration), 2, "ca init")
+    failed(here("ca", "export", *configuration, trust), 2, "ca init")
+    made = good(here("ca", "init", *configuration, "--output", "json")).json
+    failed(here("ca", "init", *configuration), 2, "already")
+    shown = good(here("ca", "show", *configuration, "--output", "json")).json
     assert shown == made
     assert shown["subject"] == "/DC=org/DC=ttscache/O=sandbox/CN=sandbox CA"
     assert shown["signs"] == ["/DC=org/DC=ttscache/O=sandbox/*"]
-    assert f"sha256     : {shown['sha256']}" in good(ttscache("ca", "show", *configuration)).text
-    good(ttscache("exchange", *configuration, "--token-file", token, "-o", tmp_path / "proxy"))
-    good(ttscache("ca", "export", *configuration, trust))
+    assert f"sha256     : {shown['sha256']}" in good(here("ca", "show", *configuration)).text
+    good(here("exchange", *configuration, "--token-file", token, "-o", tmp_path / "proxy"))
+    good(here("ca", "export", *configuration, trust))
     assert openssl.verify((tmp_path / "proxy").read_bytes(), trust, strict=True, crl_check=True)
-    good(ttscache("inspect", tmp_path / "proxy", "--certdir", trust))
+    good(here("inspect", tmp_path / "proxy", "--certdir", trust))
     assert not any(b"PRIVATE" in file.read_bytes() for file in trust.iterdir())
     (site.directory / "ca/ca.key").chmod(0o644)
-    failed(ttscache("ca", "show", *configuration), 2, "chmod 600")
+    failed(here("ca", "show", *configuration), 2, "chmod 600")
 
 
 def test_config_commands(daemon: Daemon, tmp_path: Path) -> None:
     site = Site(tmp_path / "site")
     shutil.copytree(daemon.site.directory, site.directory)
-    assert "1 issuer(s), 2 mapping rule(s), 3 profile(s)" in good(ttscache("config", "check", site.configuration)).text
-    shown = good(ttscache("config", "show", site.configuration, "--output", "json")).json
+    assert "1 issuer(s), 2 mapping rule(s), 3 profile(s)" in good(here("config", "check", site.configuration)).text
+    shown = good(here("config", "show", site.configuration, "--output", "json")).json
     assert shown["server"]["deadline"] == "15s"
-    as_yaml = good(ttscache("config", "show", site.configuration)).text
+    as_yaml = good(here("config", "show", site.configuration)).text
     assert "deadline: 15s" in as_yaml
     assert (site.directory / "client-secret").read_text() not in as_yaml
-    assert good(ttscache("config", "schema")).json["title"] == "ttscache configuration"
+    assert good(here("config", "schema")).json["title"] == "ttscache configuration"
     change(site, lambda document: document["server"].update(dedline="1s", deadline="x"))
-    wrong = ttscache("config", "check", site.configuration)
+    wrong = here("config", "check", site.configuration)
     assert wrong.status == 2
     assert len(wrong.err.splitlines()) == 2
     assert all(line.startswith(f"ttscache: {site.configuration}:") for line in wrong.err.splitlines())
-    assert ttscache("config", "show", site.configuration).err == wrong.err
-    failed(ttscache("config", "check", tmp_path / "absent"), 2, "cannot be read")
-    failed(ttscache("serve", "-c", tmp_path / "absent"), 2, "cannot be read")
+    assert here("config", "show", site.configuration).err == wrong.err
+    failed(here("config", "check", tmp_path / "absent"), 2, "cannot be read")
+    failed(here("serve", "-c", tmp_path / "absent"), 2, "cannot be read")
 
 
 def test_serve_says_why_it_does_not_start(daemon: Daemon, tmp_path: Path) -> None:
@@ -254,13 +254,13 @@ def test_sandbox_tokens(daemon: Daemon, tmp_path: Path, cli: Cli) -> None:
     for user in ("jane", "joe", "admin"):
         fresh = good(ttscache(*asked, "--user", user)).text.strip()
         assert f"CN={user}/" in good(cli("exchange", BEARER_TOKEN=fresh)).text
-    failed(ttscache(*asked, "--user", "nobody"), 2, "jane, joe, admin")
-    failed(ttscache("sandbox", "token", "--dir", tmp_path), 2, "no sandbox")
-    failed(ttscache("sandbox"), 2, "--dir")
+    failed(here(*asked, "--user", "nobody"), 2, "jane, joe, admin")
+    failed(here("sandbox", "token", "--dir", tmp_path), 2, "no sandbox")
+    failed(here("sandbox"), 2, "--dir")
     accounts = json.loads(daemon.site.accounts.read_text())
     for iam_url, status in (("http://127.0.0.1:1/", 4), (accounts["iam_url"] + "sandbox/", 3)):
         (tmp_path / "iam.json").write_text(json.dumps({**accounts, "iam_url": iam_url}))
-        failed(ttscache("sandbox", "token", "--dir", tmp_path), status)
+        failed(here("sandbox", "token", "--dir", tmp_path), status)
 
 
 def test_the_proxy_is_what_it_says(proxy: Path) -> None:

@@ -13,7 +13,7 @@ from proxy_gen.credential import Credential
 from proxy_gen.pci import ProxyKind, proxy_cert_info
 from tests.client.misbehaving import answering, http
 from tests.tools import openssl
-from tests.tools.daemons import Daemon, Outcome, change, ttscache
+from tests.tools.daemons import Daemon, Outcome, change, here, ttscache
 from tests.tools.programs import environment, run
 from ttscache.sandbox.site import Site
 
@@ -139,16 +139,23 @@ def test_without_a_daemon(token: Path, tmp_path: Path, daemon: Daemon) -> None:
     asked = ("exchange", "-c", site.configuration, "--token-file", token, "-o", tmp_path / "proxy")
     good(ttscache(*asked))
     assert openssl.verify((tmp_path / "proxy").read_bytes(), daemon.site.certificates, crl_check=True)
-    kept = good(ttscache(*asked, "--min-left", "1h", "--output", "json"))
+    kept = good(here(*asked, "--min-left", "1h", "--output", "json"))
     assert kept.json["reused"] is True
-    good(ttscache(*asked, "--server-key"))
-    failed(ttscache(*asked, "--profile", "nothing"), 3, "profile_unknown")
+    good(here(*asked, "--server-key"))
+    failed(here(*asked, "--profile", "nothing"), 3, "profile_unknown")
     change(site, lambda document: document["issuers"][0].update(url="http://127.0.0.1:1/"))
-    failed(ttscache(*asked), 3, "issuer_unknown")
+    failed(here(*asked), 3, "issuer_unknown")
     change(site, lambda document: document["issuers"][0].update(token_issuer=daemon.ready["iam_url"]))
-    failed(ttscache(*asked), 4, "issuer_unreachable")
+    failed(here(*asked), 4, "issuer_unreachable")
     change(site, lambda document: document["store"].update(stale_for="soon"))
-    failed(ttscache(*asked), 2, "store.stale_for", f"{site.configuration}:")
+    failed(here(*asked), 2, "store.stale_for", f"{site.configuration}:")
+
+
+@pytest.fixture(scope="session")
+def elsewheres(daemon: Daemon) -> bytes:
+    """A token for another audience."""
+    audience = "https://elsewhere.example"
+    return good(ttscache("sandbox", "token", "--dir", daemon.site.directory, "--audience", audience)).out
 
 
 @pytest.mark.parametrize(
@@ -179,15 +186,14 @@ def test_without_a_daemon(token: Path, tmp_path: Path, daemon: Daemon) -> None:
     ],
 )
 def test_exit_statuses(
-    cli: Cli, token: Path, tmp_path: Path, daemon: Daemon, arguments: list[str], status: int, words: list[str]
+    cli: Cli, token: Path, tmp_path: Path, elsewheres: bytes, arguments: list[str], status: int, words: list[str]
 ) -> None:
-    other = ttscache("sandbox", "token", "--dir", daemon.site.directory, "--audience", "https://elsewhere.example")
     contents = {
         "TOKEN": token.read_bytes(),
         "MALFORMED": b"hunter2-hunter2",
         "BINARY": bytes(range(256)),
         "EXPIRED": b".".join(token.read_bytes().strip().split(b".")[:2]) + b".AAAA",
-        "OTHER": other.out,
+        "OTHER": elsewheres,
     }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
@@ -225,7 +231,7 @@ def test_answers_that_are_none(token: Path, tmp_path: Path, daemon: Daemon) -> N
     ]
     for answers, status, word in cases:
         with answering(*answers) as server:
-            failed(ttscache("exchange", "--url", server.url, "--token-file", token, "-o", proxy), status, word)
+            failed(here("exchange", "--url", server.url, "--token-file", token, "-o", proxy), status, word)
         assert proxy.read_text() == "old"
 
 

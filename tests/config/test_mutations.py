@@ -31,7 +31,7 @@ _values = st.recursive(
     ),
     max_leaves=6,
 )
-_FUZZ = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+_FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="session")

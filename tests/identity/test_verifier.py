@@ -106,7 +106,7 @@ class TestHeader:
             {"kid": ["k1"]},
             {"kid": "k" * 513},
         ],
-        ids=str,
+        ids="-".join,
     )
     async def test_what_must_not_be_there(self, realm: Realm, header: dict[str, object]) -> None:
         assert await refusal(realm, realm.token(header)) == "token_malformed"

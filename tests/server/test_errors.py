@@ -224,7 +224,6 @@ def test_a_csr_must_prove_its_key_and_be_of_the_right_kind(web: Web, token: str)
         is_oauth_error(exchange(web, token, csr=csr, profile=profile), 400, "invalid_request", code)
 
 
-@pytest.mark.xfail(reason="the mint compares the CSR's key with the EEC's only, not with the CA's", strict=False)
 def test_the_cas_own_key_is_not_certified(web: Web, token: str, daemon: Daemon) -> None:
     key = load_private_key((daemon.site.directory / "ca/ca.key").read_bytes())
     wanted = {"csr": make_csr(key).decode(), "profile": "ec"}

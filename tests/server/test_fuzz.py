@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.tools.http import FORM, Answer, Web, ask
 
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 _text = st.text(max_size=40)
 _json = st.recursive(
@@ -100,7 +100,7 @@ def test_any_header(line: http.client.HTTPConnection, token: str, name: str, val
     is_ours(ask(line, "GET", "/v1/proxy", {**bearer, name: value.strip()}))
 
 
-@settings(FUZZ, max_examples=60)
+@settings(FUZZ, max_examples=40)
 @given(garbage=st.binary(min_size=1, max_size=80))
 def test_any_bytes_in_the_place_of_a_request(web: Web, garbage: bytes) -> None:
     # what may still be taken for the beginning of a request ends with a good one

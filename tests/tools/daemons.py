@@ -10,15 +10,17 @@ import sys
 import tarfile
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from unittest.mock import patch
 
 import yaml
 
 from tests.tools.http import Web
 from tests.tools.programs import PATIENCE, Server, dies_with_us, environment, serving, wait_for
+from ttscache.cli.main import run
 from ttscache.sandbox.client import fetch_token
 from ttscache.sandbox.iam import EmbeddedIam, IamConfig
 from ttscache.sandbox.iam.faults import Fault
@@ -39,6 +41,16 @@ def ttscache(*arguments: str | Path, env: Mapping[str, str] | None = None, stdin
         check=False,
     )
     return Outcome(done.returncode, done.stdout, done.stderr.decode())
+
+
+def here(*arguments: str | Path, env: Mapping[str, str] | None = None) -> "Outcome":
+    """Run the command line in this process: what is told is the same, and nothing has to be loaded."""
+    out, err = io.TextIOWrapper(io.BytesIO(), write_through=True), io.StringIO()
+    surroundings = environment() if env is None else env
+    with patch.dict(os.environ, surroundings, clear=True), redirect_stdout(out), redirect_stderr(err):
+        status = run([str(argument) for argument in arguments])
+    out.flush()
+    return Outcome(status, out.buffer.getvalue(), err.getvalue())
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,11 @@ def public_pem(key: Any) -> str:  # noqa: ANN401 - keys of all kinds
 
 
 @pytest.mark.parametrize("method", [AuthMethod.BASIC, AuthMethod.POST])
-@pytest.mark.parametrize("client_id, secret", [(TTSCACHE.client_id, TTSCACHE.secret), (NASTY, NASTY), ("a:b", "c:d")])
+@pytest.mark.parametrize(
+    "client_id, secret",
+    [(TTSCACHE.client_id, TTSCACHE.secret), (NASTY, NASTY), ("a:b", "c:d")],
+    ids=["plain", "any-characters", "colons"],  # the secret is another in each process
+)
 async def test_a_secret_with_any_characters(ca_file: Path, method: AuthMethod, client_id: str, secret: str) -> None:
     client = replace(TTSCACHE, client_id=client_id, secret=secret)
     async with open_desk(ca_file, clients=(client, DEMO, ROBOT)) as desk:

@@ -51,8 +51,11 @@ class CredentialCache:
             if self._clock() >= entry.soft:
                 self._flights.start(key, lambda: self._renew(key, entry, minimum, mint))
             return entry
-        fresh, _ = await self._flights.join(key, lambda: self._load_or_mint(key, minimum, mint), deadline)
-        return fresh
+        while True:
+            fresh, _ = await self._flights.join(key, lambda: self._load_or_mint(key, minimum, mint), deadline)
+            # the clock may have jumped while it was made, or while somebody else's was that was joined
+            if self._is_served(fresh):
+                return fresh
 
     async def drain(self) -> None:
         """Wait for renewals under way."""
@@ -97,7 +100,7 @@ class CredentialCache:
 
     def _aged(self, credential: Credential, minimum: float) -> CachedCredential:
         now = self._clock()
-        life = credential.not_after - now
+        life = max(0.0, credential.not_after - now)
         return CachedCredential(
             credential=credential,
             issued_at=now,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from functools import partial
@@ -24,8 +23,6 @@ _MAX_HEADER_BYTES = 24 * 1024
 _MAX_REQUEST_LINE = 8 * 1024
 _BAD_REQUEST = 400
 _KEEP_ALIVE_SECONDS = 75.0
-# A head comes within a round trip or two; connections that send none would pile up.
-_FIRST_REQUEST_SECONDS = 15.0
 
 
 def application(current: Current) -> web.Application:
@@ -67,21 +64,7 @@ class _Server(web.Server):
 class _Protocol(web.RequestHandler):
     """Requests that do not even parse get the same answers; aiohttp would log and echo what they hold."""
 
-    __slots__ = ("_silence",)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Give the first request its time: aiohttp bounds the wait for the later ones only."""
-        super().connection_made(transport)
-        self._silence = self._loop.call_later(_FIRST_REQUEST_SECONDS, self._end_if_silent)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the time of the first request."""
-        self._silence.cancel()
-        super().connection_lost(exc)
-
-    def _end_if_silent(self) -> None:
-        if self._current_request is None and self._keepalive_handle is None:
-            self.force_close()
+    __slots__ = ()
 
     def handle_error(
         self,

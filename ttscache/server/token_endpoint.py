@@ -16,7 +16,7 @@ from ttscache.server.answers import (
     InvalidTargetError,
     UnsupportedGrantError,
 )
-from ttscache.server.parsing import from_texts, read_body, single_values
+from ttscache.server.parsing import from_texts, read_body, refuse_unknown, single_values
 from ttscache.server.services import services_of
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -39,6 +39,7 @@ def routes() -> list[web.RouteDef]:
 
 async def metadata(request: web.Request) -> web.StreamResponse:
     """Answer where the token endpoint is and what it can issue."""
+    refuse_unknown(request.query, set(), "query parameter")
     url = services_of(request).public_url
     return web.json_response(
         {

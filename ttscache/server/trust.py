@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from ttscache.broker.authority import Published
+from ttscache.server.parsing import refuse_unknown
 from ttscache.server.services import services_of
 
 
@@ -53,6 +54,7 @@ def archive(files: Mapping[str, bytes]) -> bytes:
 
 
 async def _published(request: web.Request) -> Published:
+    refuse_unknown(request.query, set(), "query parameter")
     return await services_of(request).publisher.published()
 
 
