@@ -102,6 +102,11 @@ class Sessions:
                 opened, _ = await self._flights.join(
                     ("open", key), lambda: self._open(key, identity, subject_token), deadline
                 )
+            except OverloadedError as error:
+                raise UpstreamUnavailableError(
+                    f"issuer '{identity.issuer}' has not answered in time; try again, the exchange goes on",
+                    retry_after=error.retry_after,
+                ) from None
             except _OpeningRefusedError as error:
                 if error.digest == identity.digest:
                     raise error.refusal from None
