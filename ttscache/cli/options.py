@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from ttscache.client import discover_token, read_token_file
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
@@ -44,6 +47,17 @@ output_format = click.option(
     show_default=True,
     help="Form of what is shown.",
 )
+
+
+def log_level(default: str) -> Callable[[_Command], _Command]:
+    """Return the option of how much is logged."""
+    return click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        default=default,
+        show_default=True,
+        help="What is logged, as JSON on standard error.",
+    )
 
 
 def require_one_source(url_given: str | None, configuration_given: Path | None) -> None:

@@ -18,13 +18,7 @@ _DIRECTORY = click.option("--dir", "directory", type=options.DIRECTORY, required
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="The daemon's port.")
 @click.option("--iam-port", type=click.IntRange(0, 65535), default=0, show_default=True, help="The IAM's port.")
 @click.option("--ready-file", type=options.FILE, help='Written when all answers: {"url": ..., "iam_url": ...}.')
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="warning",
-    show_default=True,
-    help="What is logged, as JSON on standard error.",
-)
+@options.log_level("warning")
 @click.pass_context
 def command(
     context: click.Context,

@@ -51,8 +51,7 @@ class Fetcher:
     """Fetches with one set of trusted CAs: the system's, or those of ``ca_file`` alone. Close it after use."""
 
     def __init__(self, ca_file: Path | None = None) -> None:
-        self._tls = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
-        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._ca_file = ca_file
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -97,10 +96,12 @@ class Fetcher:
             raise FetchFailedError("the connection broke or the answer is not HTTP", sent=True) from None
 
     def _client(self) -> aiohttp.ClientSession:
-        # made on first use, for it belongs to the running event loop
+        # made on first use, for it belongs to the running event loop, and reading the system's CAs takes 0.1 s
         if self._session is None:
+            tls = ssl.create_default_context(cafile=None if self._ca_file is None else str(self._ca_file))
+            tls.minimum_version = ssl.TLSVersion.TLSv1_2
             connector = aiohttp.TCPConnector(
-                ssl=self._tls, limit_per_host=_MAX_CONNECTIONS_PER_HOST, keepalive_timeout=_KEEP_ALIVE_SECONDS
+                ssl=tls, limit_per_host=_MAX_CONNECTIONS_PER_HOST, keepalive_timeout=_KEEP_ALIVE_SECONDS
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,
