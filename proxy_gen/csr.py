@@ -27,6 +27,8 @@ def csr_public_key(pem: bytes) -> PublicKey:
     """
     if len(pem) > MAX_CSR_BYTES:
         raise CsrRefusedError("csr_invalid", f"the CSR has more than {MAX_CSR_BYTES} bytes")
+    if pem.count(b"-----BEGIN ") != 1:
+        raise CsrRefusedError("csr_invalid", "not exactly one PEM block")
     try:
         request = x509.load_pem_x509_csr(pem)
         key = request.public_key()

@@ -197,6 +197,10 @@ class StoreUnavailableError(UnavailableError):
     code = "store_unavailable"
 
 
+class RecordUnreadableError(StoreUnavailableError):
+    """A record is there, but sealed with another key, changed, or of another version's form."""
+
+
 class SignerUnavailableError(UnavailableError):
     """The authority cannot sign."""
 

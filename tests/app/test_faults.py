@@ -1,5 +1,6 @@
 """What goes wrong around the daemon: the IAM, the store, and its own end."""
 
+import os
 import resource
 import signal
 import socket
@@ -193,3 +194,13 @@ def test_a_ready_file_of_an_earlier_run_is_no_sign_of_life(site: Site, tmp_path:
     assert outcome.status == 2
     assert f"cannot listen on 127.0.0.1:{port}" in outcome.err
     assert not ready.exists()
+
+
+def test_another_sealing_key_is_told_at_the_start(start: Start, site: Site, iam: LiveIam) -> None:
+    daemon = start()
+    assert daemon.web.get("/v1/proxy", iam.token()).status == 200
+    assert daemon.stop() == 0
+    (site.directory / "seal.key").write_bytes(os.urandom(32))
+    outcome = ttscache("serve", "-c", site.configuration)
+    assert outcome.status == 2
+    assert "store.sealing_keys: " in outcome.err

@@ -9,6 +9,7 @@ import pytest
 from tests.tools.daemons import Daemon, LiveIam, change
 from tests.tools.http import Answer, Web, ask
 from tests.tools.programs import run
+from ttscache.sandbox.iam.faults import Fault
 from ttscache.sandbox.site import Site, _write_server_certificate
 
 Start = Callable[[], Daemon]
@@ -51,6 +52,17 @@ def test_a_good_one_holds_for_the_next_request(start: Start, site: Site, iam: Li
     assert daemon.reload()["event"] == "reloaded"
     assert daemon.web.get("/v1/proxy", token).code == "mapping_refused"
     assert iam.grants["token_exchange"] == 1, "the session was kept"
+
+
+def test_a_reload_during_an_outage_forgets_nothing(start: Start, site: Site, iam: LiveIam) -> None:
+    daemon, token = start(), iam.token()
+    cached = daemon.web.get("/v1/proxy", token).body
+    for endpoint in ("discovery", "jwks", "token"):
+        iam.fault(Fault(endpoint=endpoint, status=503))
+    assert daemon.reload()["event"] == "reloaded"
+    assert daemon.web.get("/v1/proxy", token).body == cached
+    assert daemon.web.get("/v1/whoami", iam.token()).status == 200, "a token that was never seen"
+    assert daemon.wait_for_status("degraded")
 
 
 def test_what_only_a_restart_can_change_is_refused_by_name(start: Start, site: Site) -> None:

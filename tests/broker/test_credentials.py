@@ -1,8 +1,11 @@
 """Credentials, from the token to the proxy."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -403,3 +406,12 @@ async def test_without_the_store_memory_is_served_for_a_while_and_nothing_is_min
         each.read_at -= 5.0
     with pytest.raises(StoreUnavailableError):
         await replica.issue()
+
+
+async def test_what_can_be_made_again_need_not_be_readable(world: World, tmp_path: Path) -> None:
+    first = await world.replica().issue()
+    with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:
+        other.execute("UPDATE records SET value = x'00' WHERE key LIKE 'eec/%' OR key LIKE 'credential/%'")
+    again = await world.replica().issue()
+    assert again.eec_serial != first.eec_serial
+    assert again.identity == first.identity

@@ -7,8 +7,10 @@ import pytest
 
 from tests.broker.conftest import StartWorld
 from tests.broker.world import DAY, HOUR, ISSUER, POLICY, Replica, Setup, World, together, until
+from ttscache.broker import sessions
 from ttscache.broker.codec import decode_session
 from ttscache.broker.keys import session_key
+from ttscache.broker.sessions import SessionGoneError
 from ttscache.errors import (
     ExchangeRefusedError,
     OverloadedError,
@@ -443,3 +445,20 @@ async def test_another_replica_sees_the_end_within_a_second(world: World) -> Non
         other.sessions._held[key].read_at -= 1.0
     with pytest.raises(ExchangeRefusedError):
         await other.session()
+
+
+async def test_ended_by_another_process_it_is_gone_here_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = world.replica(), world.replica(store=world.store())
+    session = await one.session()
+    assert await other.session() == session
+    world.iam.state.suspend("jane")
+    world.clock.time += 2 * HOUR
+    with pytest.raises(ExchangeRefusedError):
+        await other.confirmed(await other.session())
+    monkeypatch.setattr(sessions, "_REREAD_SECONDS", 0.0)
+    with pytest.raises(SessionGoneError):
+        await one.confirmed(session)
+    with pytest.raises(ExchangeRefusedError, match="the session before ended"):
+        await one.issue()
+    world.iam.state.restore("jane")
+    assert (await one.issue()).profile == "pilot"

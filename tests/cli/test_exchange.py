@@ -172,7 +172,7 @@ def elsewheres(daemon: Daemon) -> bytes:
         (["--token-file", "TOKEN", "--url", "https://[::1"], 2, ["url_invalid"]),
         (["--token-file", "TOKEN", "--ca-file", "/absent"], 2, ["ca_file_invalid"]),
         (["--token-file", "TOKEN", "-c", "/absent"], 2, ["/absent"]),
-        (["--token-file", "TOKEN", "-o", "/absent/proxy"], 1, ["No such file"]),
+        (["--token-file", "TOKEN", "-o", "/absent/proxy"], 2, ["/absent", "does not exist"]),
         (["--token-file", "TOKEN", "-o", "/"], 1, []),
         (["--token-file", "MALFORMED"], 3, ["token_malformed"]),
         (["--token-file", "BINARY"], 3, ["token_malformed"]),

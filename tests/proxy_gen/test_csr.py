@@ -123,3 +123,8 @@ def test_random_octets_are_refused(octets: bytes) -> None:
     invalid(octets)
     invalid(der.pem("CERTIFICATE REQUEST", octets))
     invalid(der.pem("CERTIFICATE REQUEST", SAMPLE_DER[: len(octets) % len(SAMPLE_DER)]))
+
+
+def test_two_requests_are_none() -> None:
+    with pytest.raises(CsrRefusedError, match="exactly one"):
+        csr_public_key(SAMPLE + SAMPLE)

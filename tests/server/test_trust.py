@@ -1,13 +1,12 @@
 """What consumers must trust, for anyone."""
 
-import io
-import tarfile
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from tests.tools import openssl
+from tests.tools.daemons import unpack
 from tests.tools.http import Web
 from tests.tools.programs import run
 
@@ -28,8 +27,7 @@ def test_the_ca_and_its_crl(web: Web, tmp_path: Path) -> None:
 def test_the_anchors_are_a_trust_directory(web: Web, token: str, tmp_path: Path) -> None:
     answer = web.get("/trust/anchors.tar.gz")
     assert answer.headers.get_content_type() == "application/gzip"
-    with tarfile.open(fileobj=io.BytesIO(answer.body)) as tar:
-        tar.extractall(tmp_path, filter="data")
+    unpack(answer.body, tmp_path)
     proxy = web.get("/v1/proxy", token).body
     assert openssl.verify(proxy, tmp_path, crl_check=True)
     names = {path.suffix for path in tmp_path.iterdir()}

@@ -21,6 +21,7 @@ from ttscache.broker.ownership import Owners
 from ttscache.broker.readiness import Readiness, Status
 from ttscache.broker.sessions import Sessions
 from ttscache.config.settings import IssuerConfiguration, Settings
+from ttscache.errors import ConfigurationError, RecordUnreadableError, StoreUnavailableError
 from ttscache.identity.verifier import Issuer, TokenVerifier
 from ttscache.net.deadline import Deadline
 from ttscache.net.fetch import Fetcher
@@ -32,6 +33,8 @@ from ttscache.store.sqlite import SqliteStore
 from ttscache.upstream.token_endpoint import TokenEndpoint
 
 _log = logging.getLogger(__name__)
+_CANARY_KEY = "canary"
+_CANARY_SECONDS = 10 * 365 * 86400.0
 
 
 def open_store(settings: Settings) -> Store:
@@ -39,6 +42,17 @@ def open_store(settings: Settings) -> Store:
     if settings.store.path is None:
         return MemoryStore(time.time)
     return SealedStore(SqliteStore(settings.store.path, time.time), settings.store.sealing_keys)
+
+
+async def require_sealing_ring(store: Store) -> None:
+    """Refuse a store that was sealed with other keys at once, not record by record. Raises ConfigurationError."""
+    try:
+        if await store.get(_CANARY_KEY) is None:
+            await store.put(_CANARY_KEY, b"", expires_at=time.time() + _CANARY_SECONDS)
+    except RecordUnreadableError as error:
+        raise ConfigurationError((f"store.sealing_keys: {error.message}",)) from None
+    except StoreUnavailableError as error:
+        _log.warning("store_unavailable", extra={"reason": error.message})  # readiness tells it from here on
 
 
 def open_authority(settings: Settings) -> CertificateAuthority:
@@ -62,11 +76,18 @@ def compose(
     store: Store,
     authority: CertificateAuthority,
     pools: Mapping[KeyKind, KeyPool],
+    previous: Services | None = None,
 ) -> Services:
-    """Wire one configuration's services over a store and an authority that outlive them."""
+    """Wire one configuration's services over a store and an authority that outlive them.
+
+    What ``previous`` services have learnt of issuers that are still the same is taken over.
+    """
     # issuers with the same private CAs share connections
     fetchers = {ca_file: Fetcher(ca_file) for ca_file in {c.identity.ca_file for c in settings.issuers}}
     issuers = {c.identity.name: Issuer(c.identity, fetchers[c.identity.ca_file]) for c in settings.issuers}
+    for name, issuer in issuers.items():
+        if previous is not None and name in previous.issuers:
+            issuer.adopt(previous.issuers[name])
     verifier = TokenVerifier(issuers.values(), time.time)
     exchanging = {
         c.identity.name: _exchanging(c, issuers[c.identity.name], verifier, fetchers[c.identity.ca_file])
@@ -95,6 +116,7 @@ def compose(
     return Services(
         settings=settings,
         public_url=public_url,
+        issuers=issuers,
         verifier=verifier,
         broker=broker,
         publisher=Publisher(authority, settings.signable_subjects, store, time.time),
@@ -146,6 +168,7 @@ async def in_process(settings: Settings) -> AsyncIterator[Services]:
     store = open_store(settings)
     services = compose(settings, settings.server.public_url or "", store, authority, {})
     try:
+        await require_sealing_ring(store)
         yield services
     finally:
         await services.close()

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from proxy_gen.keys import KeyKind
 from proxy_gen.pool import KeyPool
-from ttscache.app.compose import compose, open_authority, open_store
+from ttscache.app.compose import compose, open_authority, open_store, require_sealing_ring
 from ttscache.app.listener import listening_socket, reload_certificate, tls_context, url_of
 from ttscache.broker.authority import Published
 from ttscache.config.load import load
@@ -62,6 +62,7 @@ class Daemon:
         """
         _forget(ready_file)
         try:
+            await require_sealing_ring(self._store)
             with listening_socket(self._settings) as listener:
                 self.url = url_of(listener, self._settings)
                 current = self._current = Current(self._compose(self._settings))
@@ -102,7 +103,7 @@ class Daemon:
             return
         previous = current.services
         self._settings = settings
-        current.services = self._compose(settings)
+        current.services = self._compose(settings, previous)
         self._spawn(_warm(current.services))
         self._replaced.append(previous)
         self._spawn(self._close_later(previous))
@@ -125,11 +126,11 @@ class Daemon:
         current.draining = True
         await asyncio.sleep(_DRAIN_SECONDS)
 
-    def _compose(self, settings: Settings) -> Services:
+    def _compose(self, settings: Settings, previous: Services | None = None) -> Services:
         for kind in {profile.key for profile in settings.profiles.values()} & _SLOW_KINDS - set(self._pools):
             self._pools[kind] = KeyPool(kind, _POOL_DEPTH)
         public_url = (settings.server.public_url or self.url).rstrip("/")
-        return compose(settings, public_url, self._store, self._authority, self._pools)
+        return compose(settings, public_url, self._store, self._authority, self._pools, previous)
 
     def _handle_signals(self, current: Current) -> None:
         loop = asyncio.get_running_loop()

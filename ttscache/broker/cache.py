@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
@@ -11,11 +12,12 @@ from ttscache.broker.codec import CachedCredential, decode_cached, encode_cached
 from ttscache.broker.flights import Flights
 from ttscache.broker.keys import credential_key
 from ttscache.broker.leases import leased
-from ttscache.errors import UnavailableError
+from ttscache.errors import RecordUnreadableError, UnavailableError
 from ttscache.model import Credential
 from ttscache.net.deadline import Deadline
 from ttscache.store.base import Store
 
+_log = logging.getLogger(__name__)
 _MAX_IN_MEMORY = 10_000
 # Half-life, with jitter so that what was issued together is not renewed together.
 _SOFT_SHARE = (0.45, 0.55)
@@ -95,8 +97,12 @@ class CredentialCache:
         return self._hold(key, stored)
 
     async def _load(self, name: str) -> CachedCredential | None:
-        record = await self._store.get(name)
-        return None if record is None else decode_cached(record.value)
+        try:
+            record = await self._store.get(name)
+            return None if record is None else decode_cached(record.value)
+        except RecordUnreadableError:
+            _log.warning("record_unreadable", extra={"kind": "credential"})
+            return None  # it can be made again
 
     def _aged(self, credential: Credential, minimum: float) -> CachedCredential:
         now = self._clock()

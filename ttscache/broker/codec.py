@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 
 from proxy_gen.errors import ProxyGenError
 from proxy_gen.keys import PrivateKey, load_private_key, private_pem
-from ttscache.errors import StoreUnavailableError
+from ttscache.errors import RecordUnreadableError
 from ttscache.model import Credential, Session, SessionState
 
 _FORMAT = 1
@@ -43,7 +43,7 @@ def encode_session(session: Session) -> bytes:
 
 
 def decode_session(value: bytes) -> Session:
-    """Read a session's record. Raises StoreUnavailableError, as all here do, for what this version cannot read."""
+    """Read a session's record. Raises RecordUnreadableError, as all here do, for what this version cannot read."""
     return _decode(value, lambda fields: Session(**{**fields, "state": SessionState(fields["state"])}))
 
 
@@ -103,4 +103,4 @@ def _decode(value: bytes, read: Callable[[dict[str, Any]], _Value]) -> _Value:
             return read(fields)
     except (ValueError, TypeError, LookupError, AttributeError, ProxyGenError):
         pass  # its content may be secret, and so may what the parser says of it
-    raise StoreUnavailableError("a record of the store was written by another version of ttscache")
+    raise RecordUnreadableError("a record of the store was written by another version of ttscache")

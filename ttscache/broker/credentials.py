@@ -9,9 +9,9 @@ from ttscache.broker.cache import CredentialCache
 from ttscache.broker.lifetimes import asked_lifetime
 from ttscache.broker.minting import Mint, MintingOrder
 from ttscache.broker.ownership import Owners
-from ttscache.broker.sessions import Sessions
+from ttscache.broker.sessions import SessionGoneError, Sessions
 from ttscache.config.settings import Profile
-from ttscache.errors import FqanRefusedError, ProfileRefusedError, ProfileUnknownError
+from ttscache.errors import FqanRefusedError, ProfileRefusedError, ProfileUnknownError, SessionLostError
 from ttscache.mapping.engine import decide
 from ttscache.mapping.rules import Rule
 from ttscache.model import Credential, CredentialRequest, Decision, Identity, Session
@@ -20,6 +20,7 @@ from ttscache.net.deadline import Deadline
 # An RSA key, a signature, a few writes; and a refresh that an issuer takes its time for.
 _MINT_SECONDS = 60.0
 _MAX_IN_MEMORY = 50_000
+_SESSION_TRIES = 3
 
 
 class CredentialBroker:
@@ -72,6 +73,16 @@ class CredentialBroker:
         One whose key the daemon makes is cached; for a CSR it is signed anew, on the same session and EEC. Raises
         any of the errors of :mod:`ttscache.errors` but those of tokens.
         """
+        for _ in range(_SESSION_TRIES):
+            try:
+                return await self._issue(identity, subject_token, request, deadline)
+            except SessionGoneError:
+                continue  # ended by another caller or replica: the token at hand may open the next
+        raise SessionLostError("the session ended as soon as it was opened; try again")
+
+    async def _issue(
+        self, identity: Identity, subject_token: str, request: CredentialRequest, deadline: Deadline
+    ) -> Credential:
         decision = self.decide(identity)
         profile = self._profile(decision, request)
         lifetime = asked_lifetime(profile, request.lifetime)

@@ -24,7 +24,7 @@ from ttscache.broker.keys import end_entity_key
 from ttscache.broker.leases import leased
 from ttscache.broker.lifetimes import Grant, grant
 from ttscache.config.settings import Profile
-from ttscache.errors import CsrInvalidError, CsrWeakKeyError, SignerUnavailableError
+from ttscache.errors import CsrInvalidError, CsrWeakKeyError, RecordUnreadableError, SignerUnavailableError
 from ttscache.model import Credential, Decision, Identity
 from ttscache.net.deadline import Deadline
 from ttscache.store.base import Store
@@ -119,8 +119,7 @@ class Mint:
 
     async def _load_or_issue(self, key: str, order: MintingOrder) -> EndEntity:
         async with leased(self._store, key, seconds=_LEASE_SECONDS, deadline=Deadline.after(_LEASE_SECONDS)):
-            record = await self._store.get(key)
-            entity = None if record is None else decode_end_entity(record.value)
+            entity = await self._load(key)
             if entity is None or not self._long_enough(entity, order):
                 entity = self._issue(order)
                 expires_at = entity.certificate.not_valid_after_utc.timestamp()
@@ -129,6 +128,14 @@ class Mint:
         if len(self._entities) > _MAX_IN_MEMORY:
             self._entities.popitem(last=False)
         return entity
+
+    async def _load(self, key: str) -> EndEntity | None:
+        try:
+            record = await self._store.get(key)
+            return None if record is None else decode_end_entity(record.value)
+        except RecordUnreadableError:
+            _log.warning("record_unreadable", extra={"kind": "eec"})
+            return None  # it can be made again
 
     def _issue(self, order: MintingOrder) -> EndEntity:
         key = generate_key(_EEC_KEY)

@@ -118,15 +118,16 @@ class Sessions:
         """Return the session, refreshed first when its confirmation is old: what minting rests upon.
 
         While the issuer does not answer, a session confirmed within `grace` is returned as it is.
-        Raises :class:`ExchangeRefusedError` or :class:`SessionLostError` when it has ended now.
+        Raises :class:`ExchangeRefusedError` or :class:`SessionLostError` when it ends now, and
+        :class:`SessionGoneError` when it had ended before, or another has taken its place.
         """
         key = session_key(session.issuer, session.subject)
-        await self._require_read(key)
-        if not self._due(session):
-            return session
-        in_grace = self._clock() - session.confirmed_at <= self._policy(session).grace
+        known = self._same((await self._require_read(key)).session, session)
+        if not self._due(known):
+            return known
+        in_grace = self._clock() - known.confirmed_at <= self._policy(known).grace
         if in_grace and self._paused(key):
-            return session
+            return known
         # within grace the refresh may take its time, this caller need not
         patience = deadline.within(min(deadline.remaining / 2, _PATIENCE_IN_GRACE)) if in_grace else deadline
         try:
@@ -134,9 +135,16 @@ class Sessions:
         except UnavailableError as error:
             if not in_grace or isinstance(error, StoreUnavailableError):
                 raise
-            _log.warning("minting_degraded", extra={"issuer": session.issuer, "code": error.code})
-            return session
-        return refreshed
+            _log.warning("minting_degraded", extra={"issuer": known.issuer, "code": error.code})
+            self._pause(key, error.retry_after)  # what one has waited for in vain, others need not
+            return known
+        return self._same(refreshed, session)
+
+    def _same(self, found: Session | None, wanted: Session) -> Session:
+        """Return what is known of a session now. Raises SessionGoneError when it has ended or been replaced."""
+        if found is None or found.generation != wanted.generation or not self._usable(found):
+            raise SessionGoneError
+        return found
 
     def confirm_behind(self, session: Session) -> None:
         """Refresh the session when it is due, without anybody waiting for it."""
@@ -190,11 +198,12 @@ class Sessions:
                 raise
             return held.session
 
-    async def _require_read(self, key: str) -> None:
-        """Require the store's word of a moment ago: nothing new is minted upon what is merely remembered."""
+    async def _require_read(self, key: str) -> _Held:
+        """Return the store's word of a moment ago: nothing new is minted upon what is merely remembered."""
         held = self._held.get(key)
         if held is None or asyncio.get_running_loop().time() - held.read_at >= _REREAD_SECONDS:
-            await self._fetch(key)
+            return await self._fetch(key)
+        return held
 
     async def _fetch(self, key: str) -> _Held:
         record = await self._store.get(key)
@@ -216,22 +225,33 @@ class Sessions:
         return self._hold(key, session, written)
 
     async def _open(self, key: str, identity: Identity, subject_token: str) -> Session:
-        issuer = self._issuers[identity.issuer]
         deadline = Deadline.after(_UPSTREAM_SECONDS)
-        # the lease is a write: with a full disk nothing is asked of the issuer that could not be kept
-        async with leased(self._store, key, seconds=_LEASE_SECONDS, deadline=deadline):
-            held = await self._fetch(key)
-            if held.session is not None and self._usable(held.session):
-                return held.session
-            try:
-                answer = await issuer.endpoint.exchange(subject_token, deadline)
-                expires_at = await issuer.expiry_of(answer, identity.subject, self._clock(), deadline)
-            except ExchangeRefusedError as refusal:
-                raise _OpeningRefusedError(identity.digest, refusal) from None
-            session = self._opened(identity, issuer, answer, expires_at)
-            await self._save(key, session, held.version)
-            _log.info("session_opened", extra={"issuer": session.issuer, "subject": session.subject})
-            return session
+        try:
+            # the lease is a write: with a full disk nothing is asked of the issuer that could not be kept
+            async with leased(self._store, key, seconds=_LEASE_SECONDS, deadline=deadline):
+                held = await self._fetch(key)
+                if held.session is not None and self._usable(held.session):
+                    return held.session
+                session = await self._exchanged(identity, subject_token, held.session, deadline)
+                await self._save(key, session, held.version)
+        except ConflictError:
+            raise _lease_lost() from None
+        _log.info("session_opened", extra={"issuer": session.issuer, "subject": session.subject})
+        return session
+
+    async def _exchanged(
+        self, identity: Identity, subject_token: str, previous: Session | None, deadline: Deadline
+    ) -> Session:
+        issuer = self._issuers[identity.issuer]
+        try:
+            answer = await issuer.endpoint.exchange(subject_token, deadline)
+            expires_at = await issuer.expiry_of(answer, identity.subject, self._clock(), deadline)
+        except ExchangeRefusedError as refusal:
+            if previous is not None and previous.end_reason is not None:
+                told = f"{refusal.message} (the session before ended: {previous.end_reason})"
+                refusal = ExchangeRefusedError(told)
+            raise _OpeningRefusedError(identity.digest, refusal) from None
+        return self._opened(identity, issuer, answer, expires_at)
 
     def _opened(self, identity: Identity, issuer: ExchangingIssuer, answer: TokenAnswer, expires_at: float) -> Session:
         now = self._clock()
@@ -255,7 +275,7 @@ class Sessions:
                 held = await self._fetch(key)
                 session = held.session
                 if session is None or not self._usable(session) or session.refresh_token is None:
-                    raise SessionLostError("the session has ended; present a good token to open a new one")
+                    raise SessionGoneError
                 if not self._due(session):
                     return session
                 refreshed = await self._refresh_held(key, session, held.version, lease.fence)
@@ -267,8 +287,7 @@ class Sessions:
             self._pause(key, error.retry_after)
             raise
         except ConflictError:
-            # the lease was lost on the way, and whoever has it now has written
-            raise OverloadedError("another replica is at this session; try again", retry_after=2.0) from None
+            raise _lease_lost() from None
 
     async def _refresh_held(self, key: str, session: Session, version: int, fence: int) -> Session:
         """Refresh under the lease. A mark found there is stale: its holder is gone, the token may be spent."""
@@ -330,6 +349,15 @@ class Sessions:
                 "the outcome of a refresh was lost, and with it the session; try again to open a new one"
             )
         return ExchangeRefusedError(f"{refusal.message}; the session has ended, obtain a new token and try again")
+
+
+def _lease_lost() -> OverloadedError:
+    """Return the error for a write that came too late: whoever has the lease now has written."""
+    return OverloadedError("another replica is at this session; try again", retry_after=2.0)
+
+
+class SessionGoneError(Exception):
+    """The session that something rested upon has ended, or another has taken its place: ask for the current one."""
 
 
 class _OpeningRefusedError(Exception):

@@ -88,7 +88,10 @@ def _target(out: str | None) -> Path | None:
     if out == "-":
         return None
     default = os.environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.geteuid()}"  # noqa: S108 - where all look for it
-    return Path(out or default)
+    target = Path(out or default)
+    if not target.parent.is_dir():
+        raise click.UsageError(f"the directory {target.parent} does not exist")
+    return target
 
 
 def _assembled(proxy: Proxy, key: PrivateKey | None) -> Credential:

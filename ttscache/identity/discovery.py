@@ -45,6 +45,10 @@ class Discovery:
         self._trouble = ""
         self._renewal = Renewal(self._renew, _TIMEOUT)
 
+    def adopt(self, previous: Discovery) -> None:
+        """Take over what another of the same issuer has learnt; it is renewed when it is next wanted."""
+        self._metadata = previous._metadata
+
     async def metadata(self, deadline: Deadline) -> IssuerMetadata:
         """Return the metadata. Raises :class:`IssuerUnreachableError` when there is none to be had."""
         is_due = asyncio.get_running_loop().time() >= self._next_fetch

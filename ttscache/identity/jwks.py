@@ -69,15 +69,18 @@ class JwksCache:
         self._renewal = Renewal(self._renew, _TIMEOUT)
         self.epoch = 0
 
+    def adopt(self, previous: JwksCache) -> None:
+        """Take over what another cache of the same issuer has learnt."""
+        self._keys, self._fetched_at, self.epoch = previous._keys, previous._fetched_at, previous.epoch
+
     async def key_for(self, kid: str | None, algorithm: str, deadline: Deadline) -> SigningKey:
         """Return the one key that can have signed.
 
         Raises :class:`TokenSignatureError` when there is none, or when two would do;
         :class:`IssuerUnreachableError` when it cannot be told, for no keys can be had now.
         """
-        if self._candidates(kid, algorithm):
-            self.keep_fresh()
-        else:
+        self.keep_fresh()
+        if not self._candidates(kid, algorithm):
             await self._learn(deadline)
         candidates = self._candidates(kid, algorithm)
         if not candidates and self._failures:
@@ -97,8 +100,9 @@ class JwksCache:
             raise IssuerUnreachableError(self._trouble)
 
     def keep_fresh(self) -> None:
-        """Renew keys that are good but old, without anybody waiting for it."""
+        """Renew keys that are good but old, without anybody waiting for it, and forget those that are too old."""
         now = asyncio.get_running_loop().time()
+        self._forget_when_too_old(now)
         if self._fetched_at is not None and now - self._fetched_at > _FRESH_FOR and now >= self._next_fetch:
             self._renewal.start()
 

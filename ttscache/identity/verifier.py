@@ -54,6 +54,12 @@ class Issuer:
         self.discovery = Discovery(settings, fetcher)
         self.jwks = JwksCache(settings.name, self.discovery, fetcher)
 
+    def adopt(self, previous: Issuer) -> None:
+        """Take over what was learnt of the same issuer, so that a reload during its outage forgets nothing."""
+        if previous.settings == self.settings:
+            self.discovery.adopt(previous.discovery)
+            self.jwks.adopt(previous.jwks)
+
     async def is_reachable(self, deadline: Deadline) -> bool:
         """Tell whether the issuer answers now, and fetch its keys if there are none yet."""
         if not await self.discovery.is_reachable(deadline):

@@ -47,6 +47,7 @@ async def edge(
         _log.exception("request_failed")
         response = error_answer(None, request.path, current)
     response.headers["X-Request-ID"] = current
+    response.headers["Server"] = "ttscache"  # aiohttp would name all versions
     if response.status >= _ERROR or random.random() * _SAMPLE < 1:  # noqa: S311 - a sample
         _log_request(request, response.status, code, started)
     return response

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -11,7 +11,7 @@ from ttscache.broker.authority import Publisher
 from ttscache.broker.credentials import CredentialBroker
 from ttscache.broker.readiness import Readiness
 from ttscache.config.settings import Settings
-from ttscache.identity.verifier import TokenVerifier
+from ttscache.identity.verifier import Issuer, TokenVerifier
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Services:
 
     settings: Settings
     public_url: str
+    issuers: Mapping[str, Issuer]
     verifier: TokenVerifier
     broker: CredentialBroker
     publisher: Publisher

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ttscache.errors import StoreUnavailableError
+from ttscache.errors import RecordUnreadableError
 from ttscache.store.base import Lease, Record, Store
 
 SEALING_KEY_BYTES = 32
@@ -37,7 +37,7 @@ class SealedStore:
         self._ciphers = {key.key_id.encode(): AESGCM(key.material) for key in ring}
 
     async def get(self, key: str) -> Record | None:
-        """See Store. Raises StoreUnavailableError for a value that no key of the ring opens."""
+        """See Store. Raises RecordUnreadableError for a value that no key of the ring opens."""
         record = await self._inner.get(key)
         return None if record is None else Record(self._open(key, record.value), record.version, record.expires_at)
 
@@ -75,8 +75,8 @@ class SealedStore:
         header, nonce = sealed[:id_end], sealed[id_end : id_end + _NONCE_BYTES]
         cipher = self._ciphers.get(header[2:])
         if cipher is None or len(nonce) != _NONCE_BYTES:
-            raise StoreUnavailableError("a record of the store is sealed with a key that is not in `sealing_keys`")
+            raise RecordUnreadableError("a record of the store is sealed with a key that is not in `sealing_keys`")
         try:
             return cipher.decrypt(nonce, sealed[id_end + _NONCE_BYTES :], header + key.encode())
         except InvalidTag:
-            raise StoreUnavailableError("a record of the store does not open: it was changed or moved") from None
+            raise RecordUnreadableError("a record of the store does not open: it was changed or moved") from None
