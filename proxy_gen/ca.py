@@ -78,6 +78,11 @@ class CertificateAuthority:
         return DistinguishedName(self.certificate.subject)
 
     @cached_property
+    def public_key(self) -> PublicKey:
+        """The key that its signatures verify with."""
+        return self.key.public_key()
+
+    @cached_property
     def _authority_key_identifier(self) -> x509.AuthorityKeyIdentifier:
         return authority_key_identifier(self.certificate)
 
@@ -93,7 +98,7 @@ class CertificateAuthority:
         require_strong(public_key)
         if len(subject.name.rdns) == len(self.subject.name.rdns) and subject.canonical == self.subject.canonical:
             raise IssuanceError("subject_is_ca", "the CA's own name cannot be an end entity's")
-        if public_key == self.key.public_key():
+        if public_key == self.public_key:
             raise IssuanceError("key_is_ca", "the CA's own key cannot be an end entity's")
         not_before, not_after = validity_within(self.certificate, now=now, lifetime=lifetime)
         is_rsa = isinstance(public_key, rsa.RSAPublicKey)

@@ -11,7 +11,7 @@ from ttscache.model import Credential
 from ttscache.net.deadline import Deadline
 from ttscache.store.memory import MemoryStore
 
-KEY = ("key",)
+KEY = "key"
 
 
 class SlowMint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import signal
@@ -121,6 +122,9 @@ class Daemon:
         ready = {"url": self.url, **(await before_ready() if before_ready is not None else {})}
         if ready_file is not None:
             write_atomically(ready_file, json.dumps(ready).encode(), mode=0o644)
+        # what was made up to here lives as long as the daemon: the collector need not walk over it again and again
+        gc.collect()
+        gc.freeze()
         _log.info("serving", extra={"url": self.url})
         await self._stop.wait()
         current.draining = True

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from ttscache.broker.codec import CachedCredential, decode_cached, encode_cached
 from ttscache.broker.flights import Flights
-from ttscache.broker.keys import credential_key
 from ttscache.broker.leases import leased
 from ttscache.errors import RecordUnreadableError, UnavailableError
 from ttscache.model import Credential
@@ -29,7 +28,6 @@ _RENEWAL_PAUSE = 5.0
 # A clock that is this much behind a credential's issue has jumped back: what is cached may not be valid yet.
 _CLOCK_TOLERANCE = 240.0
 
-Key = tuple[Hashable, ...]
 Mint = Callable[[], Awaitable[Credential]]
 
 
@@ -40,9 +38,9 @@ class CredentialCache:
         self._store = store
         self._clock = clock
         self._flights = Flights()
-        self._entries: OrderedDict[Key, CachedCredential] = OrderedDict()
+        self._entries: OrderedDict[str, CachedCredential] = OrderedDict()
 
-    async def get(self, key: Key, minimum: float, mint: Mint, deadline: Deadline) -> CachedCredential:
+    async def get(self, key: str, minimum: float, mint: Mint, deadline: Deadline) -> CachedCredential:
         """Return a credential that is served, minting it when there is none.
 
         ``minimum`` is how many seconds of life whoever fetches it can count on. Raises what ``mint`` raises when
@@ -66,28 +64,29 @@ class CredentialCache:
     def _is_served(self, entry: CachedCredential) -> bool:
         return entry.issued_at - _CLOCK_TOLERANCE <= self._clock() < entry.hard
 
-    def _is_fresh(self, entry: CachedCredential) -> bool:
+    def is_fresh(self, entry: CachedCredential) -> bool:
+        """Tell whether an entry is served without being renewed."""
         return self._is_served(entry) and self._clock() < entry.soft
 
-    async def _renew(self, key: Key, entry: CachedCredential, minimum: float, mint: Mint) -> CachedCredential:
+    async def _renew(self, key: str, entry: CachedCredential, minimum: float, mint: Mint) -> CachedCredential:
         """Renew behind: whatever fails, the credential there is stays, and is not tried again at once."""
         renewed = entry
         try:
             renewed = await self._load_or_mint(key, minimum, mint)
         finally:
-            if not self._is_fresh(renewed):
+            if not self.is_fresh(renewed):
                 self._hold(key, replace(renewed, soft=self._clock() + _RENEWAL_PAUSE))
         return renewed
 
-    async def _load_or_mint(self, key: Key, minimum: float, mint: Mint) -> CachedCredential:
-        name = credential_key(*key)
+    async def _load_or_mint(self, key: str, minimum: float, mint: Mint) -> CachedCredential:
+        name = f"credential/{key}"
         stored = await self._load(name)
-        if stored is not None and self._is_fresh(stored):
+        if stored is not None and self.is_fresh(stored):
             return self._hold(key, stored)
         try:
             async with leased(self._store, name, seconds=_LEASE_SECONDS, deadline=Deadline.after(_LEASE_SECONDS)):
                 stored = await self._load(name)
-                if stored is None or not self._is_fresh(stored):
+                if stored is None or not self.is_fresh(stored):
                     minted = self._aged(await mint(), minimum)
                     await self._store.put(name, encode_cached(minted), expires_at=minted.hard)
                     stored = minted
@@ -114,7 +113,7 @@ class CredentialCache:
             hard=credential.not_after - min(minimum, life * _HARD_SHARE),
         )
 
-    def _hold(self, key: Key, entry: CachedCredential) -> CachedCredential:
+    def _hold(self, key: str, entry: CachedCredential) -> CachedCredential:
         self._entries[key] = entry
         self._entries.move_to_end(key)
         if len(self._entries) > _MAX_IN_MEMORY:

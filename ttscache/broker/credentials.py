@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ttscache.broker.cache import CredentialCache
+from ttscache.broker.codec import CachedCredential
+from ttscache.broker.keys import digest
 from ttscache.broker.lifetimes import asked_lifetime
 from ttscache.broker.minting import Mint, MintingOrder
 from ttscache.broker.ownership import Owners
@@ -21,6 +25,27 @@ from ttscache.net.deadline import Deadline
 _MINT_SECONDS = 60.0
 _MAX_IN_MEMORY = 50_000
 _SESSION_TRIES = 3
+# As long as a session is relied upon without being read again.
+_WARM_SECONDS = 1.0
+
+
+@dataclass(eq=False, slots=True)
+class _Plan:
+    """What a request comes to, before any session: the same for every repetition of it with the same token.
+
+    ``base`` is the digest of everything that changes the answer but the session's generation. ``served`` is what was
+    last answered; it is the answer again until ``until`` (monotonic), unless a session has changed since ``changes``.
+    """
+
+    identity: Identity
+    decision: Decision
+    profile: Profile
+    lifetime: int
+    limited: bool
+    base: str
+    served: CachedCredential | None = None
+    until: float = 0.0
+    changes: int = 0
 
 
 class CredentialBroker:
@@ -44,7 +69,7 @@ class CredentialBroker:
         self._mint = mint
         self._cache = cache
         self._owners = owners
-        self._decisions: OrderedDict[str, Decision] = OrderedDict()
+        self._plans: OrderedDict[tuple[str, CredentialRequest], _Plan] = OrderedDict()
 
     @property
     def authority(self) -> str:
@@ -53,13 +78,7 @@ class CredentialBroker:
 
     def decide(self, identity: Identity) -> Decision:
         """Return the mapping's decision. Raises MappingRefusedError or DnRefusedError, with the trace."""
-        decision = self._decisions.get(identity.digest)
-        if decision is None:
-            # one token always gets the same decision from the same rules
-            decision = self._decisions[identity.digest] = decide(self._rules, identity)
-            if len(self._decisions) > _MAX_IN_MEMORY:
-                self._decisions.popitem(last=False)
-        return decision
+        return decide(self._rules, identity)
 
     def allowed_profiles(self, decision: Decision) -> tuple[Profile, ...]:
         """Return the profiles that the decision allows, the default first."""
@@ -73,6 +92,8 @@ class CredentialBroker:
         One whose key the daemon makes is cached; for a CSR it is signed anew, on the same session and EEC. Raises
         any of the errors of :mod:`ttscache.errors` but those of tokens.
         """
+        if request.csr is None and (warm := self._warm(identity, request)) is not None:
+            return warm
         for _ in range(_SESSION_TRIES):
             try:
                 return await self._issue(identity, subject_token, request, deadline)
@@ -83,38 +104,48 @@ class CredentialBroker:
     async def _issue(
         self, identity: Identity, subject_token: str, request: CredentialRequest, deadline: Deadline
     ) -> Credential:
-        decision = self.decide(identity)
-        profile = self._profile(decision, request)
-        lifetime = asked_lifetime(profile, request.lifetime)
-        limited = profile.limited if request.limited is None else request.limited
-        _require_fqans(decision, profile, request)
-        session = await self._session(identity, subject_token, deadline)
-
-        async def order(confirm_by: Deadline) -> MintingOrder:
-            confirmed = None if session is None else await self._sessions.confirmed(session, confirm_by)
-            await self._owners.require(decision, identity)
-            return MintingOrder(
-                identity=identity,
-                decision=decision,
-                generation="" if confirmed is None else confirmed.generation,
-                profile=profile,
-                lifetime=lifetime,
-                limited=limited,
-                limits=_limits(identity, profile, confirmed),
-            )
-
+        plan = self._plan(identity, request)
+        changes = self._sessions.changes
+        session = None
+        if identity.issuer in self._exchanging:
+            session = await self._sessions.current(identity, subject_token, deadline)
         if request.csr is not None:
-            return await self._mint.proxy_for_csr(await order(deadline), request.csr, deadline)
+            return await self._mint.proxy_for_csr(await self._order(plan, session, deadline), request.csr, deadline)
 
         async def mint() -> Credential:
             # not this caller's deadline: others may have joined, and the outcome is kept
             own = Deadline.after(_MINT_SECONDS)
-            return await self._mint.proxy_for_new_key(await order(own), own)
+            return await self._mint.proxy_for_new_key(await self._order(plan, session, own), own)
 
+        key = plan.base
         if session is not None:
             self._sessions.confirm_behind(session)
-        key = self._cache_key(identity, decision, session, profile, lifetime, limited=limited)
-        return (await self._cache.get(key, profile.min_lifetime, mint, deadline)).credential
+            key += session.generation
+        served = await self._cache.get(key, plan.profile.min_lifetime, mint, deadline)
+        plan.served, plan.until, plan.changes = served, time.monotonic() + _WARM_SECONDS, changes
+        return served.credential
+
+    def _warm(self, identity: Identity, request: CredentialRequest) -> Credential | None:
+        """Return what the same request was answered with a moment ago, if nothing can have changed since."""
+        plan = self._plans.get((identity.digest, request))
+        if plan is None or plan.served is None or plan.changes != self._sessions.changes:
+            return None
+        if time.monotonic() >= plan.until or not self._cache.is_fresh(plan.served):
+            return None
+        return plan.served.credential
+
+    async def _order(self, plan: _Plan, session: Session | None, deadline: Deadline) -> MintingOrder:
+        confirmed = None if session is None else await self._sessions.confirmed(session, deadline)
+        await self._owners.require(plan.decision, plan.identity)
+        return MintingOrder(
+            identity=plan.identity,
+            decision=plan.decision,
+            generation="" if confirmed is None else confirmed.generation,
+            profile=plan.profile,
+            lifetime=plan.lifetime,
+            limited=plan.limited,
+            limits=_limits(plan.identity, plan.profile, confirmed),
+        )
 
     async def drain(self) -> None:
         """Wait for everything that is under way behind the scenes."""
@@ -135,35 +166,30 @@ class CredentialBroker:
             )
         return profile
 
-    async def _session(self, identity: Identity, subject_token: str, deadline: Deadline) -> Session | None:
-        if identity.issuer not in self._exchanging:
-            return None
-        return await self._sessions.current(identity, subject_token, deadline)
+    def _plan(self, identity: Identity, request: CredentialRequest) -> _Plan:
+        if request.csr is not None:
+            return self._planned(identity, request)
+        key = (identity.digest, request)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = self._planned(identity, request)
+            if len(self._plans) > _MAX_IN_MEMORY:
+                self._plans.popitem(last=False)
+        return plan
 
-    def _cache_key(
-        self,
-        identity: Identity,
-        decision: Decision,
-        session: Session | None,
-        profile: Profile,
-        lifetime: int,
-        *,
-        limited: bool,
-    ) -> tuple[object, ...]:
-        """Return everything that changes the answer."""
+    def _planned(self, identity: Identity, request: CredentialRequest) -> _Plan:
+        decision = self.decide(identity)
+        profile = self._profile(decision, request)
+        lifetime = asked_lifetime(profile, request.lifetime)
+        limited = profile.limited if request.limited is None else request.limited
+        _require_fqans(decision, profile, request)
         # without a session what is issued ends with the token, so that one of a longer life is another answer
-        ends_with = 0 if session is not None or profile.outlive_token else int(identity.expires_at)
-        return (
-            identity.issuer,
-            identity.subject,
-            "" if session is None else session.generation,
-            (decision.rule, decision.dn, decision.account, decision.fqans, decision.scopes, decision.shared),
-            profile,
-            lifetime,
-            limited,
-            ends_with,
-            self._mint.authority_id,
-        )
+        without_session = identity.issuer not in self._exchanging and not profile.outlive_token
+        ends_with = int(identity.expires_at) if without_session else 0
+        decided = (decision.rule, decision.dn, decision.account, decision.fqans, decision.scopes, decision.shared)
+        asked = (profile, lifetime, limited, ends_with, self._mint.authority_id)
+        base = digest(identity.issuer, identity.subject, repr(decided), repr(asked))
+        return _Plan(identity, decision, profile, lifetime, limited, base)
 
 
 def _limits(identity: Identity, profile: Profile, session: Session | None) -> dict[str, float]:

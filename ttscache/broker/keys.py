@@ -22,11 +22,6 @@ def end_entity_key(issuer: str, subject: str, generation: str, dn: str, authorit
     return "eec/" + digest(issuer, subject, generation, dn, authority)
 
 
-def credential_key(*parts: object) -> str:
-    """A cached credential, by everything that changes the answer."""
-    return "credential/" + digest(*(str(part) for part in parts))
-
-
 def digest(*parts: str) -> str:
     """Hash texts so that no two lists of them run together (each is preceded by its length)."""
     joined = b"".join(len(raw).to_bytes(4) + raw for raw in (part.encode(errors="surrogatepass") for part in parts))

@@ -87,7 +87,7 @@ class Mint:
         Raises :class:`CsrInvalidError`, :class:`CsrWeakKeyError`.
         """
         public_key = _accepted_key(csr, order.profile)
-        if public_key == self._authority.key.public_key():
+        if public_key == self._authority.public_key:
             raise CsrInvalidError("the CSR's key is the CA's own")
         entity = await self._end_entity(order, deadline)
         return self._proxy(order, entity, public_key, None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -85,6 +86,8 @@ class Sessions:
         self._stale_for = stale_for
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._flights = Flights()
+        # grows whenever anything is learnt of any session
+        self.changes = 0
         # monotonic times before which no refresh is tried that can wait
         self._not_before: OrderedDict[str, float] = OrderedDict()
 
@@ -175,19 +178,17 @@ class Sessions:
         return not confirmed or session.state is SessionState.REFRESHING
 
     def _paused(self, key: str) -> bool:
-        return asyncio.get_running_loop().time() < self._not_before.get(key, 0.0)
+        return time.monotonic() < self._not_before.get(key, 0.0)
 
     def _pause(self, key: str, seconds: float) -> None:
-        self._not_before[key] = asyncio.get_running_loop().time() + max(
-            _REFRESH_PAUSE, min(seconds, _MAX_REFRESH_PAUSE)
-        )
+        self._not_before[key] = time.monotonic() + max(_REFRESH_PAUSE, min(seconds, _MAX_REFRESH_PAUSE))
         self._not_before.move_to_end(key)
         if len(self._not_before) > _MAX_IN_MEMORY:
             self._not_before.popitem(last=False)
 
     async def _read(self, key: str) -> Session | None:
         """Return what is known of a session, read again from the store when that was a while ago."""
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         held = self._held.get(key)
         if held is not None and now - held.read_at < _REREAD_SECONDS:
             return held.session
@@ -201,7 +202,7 @@ class Sessions:
     async def _require_read(self, key: str) -> _Held:
         """Return the store's word of a moment ago: nothing new is minted upon what is merely remembered."""
         held = self._held.get(key)
-        if held is None or asyncio.get_running_loop().time() - held.read_at >= _REREAD_SECONDS:
+        if held is None or time.monotonic() - held.read_at >= _REREAD_SECONDS:
             return await self._fetch(key)
         return held
 
@@ -212,7 +213,10 @@ class Sessions:
         return self._hold(key, decode_session(record.value), record.version)
 
     def _hold(self, key: str, session: Session | None, version: int) -> _Held:
-        held = _Held(session, version, asyncio.get_running_loop().time())
+        held = _Held(session, version, time.monotonic())
+        previous = self._held.get(key)
+        if previous is None or previous.session != session:
+            self.changes += 1
         self._held[key] = held
         self._held.move_to_end(key)
         if len(self._held) > _MAX_IN_MEMORY:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -101,7 +101,7 @@ class JwksCache:
 
     def keep_fresh(self) -> None:
         """Renew keys that are good but old, without anybody waiting for it, and forget those that are too old."""
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         self._forget_when_too_old(now)
         if self._fetched_at is not None and now - self._fetched_at > _FRESH_FOR and now >= self._next_fetch:
             self._renewal.start()
@@ -121,7 +121,7 @@ class JwksCache:
 
     async def _learn(self, deadline: Deadline) -> None:
         """Wait for new keys, unless they were asked for a moment ago."""
-        if asyncio.get_running_loop().time() < self._next_fetch and not self._renewal.under_way:
+        if time.monotonic() < self._next_fetch and not self._renewal.under_way:
             return
         try:
             await self._renewal.join(deadline)
@@ -129,7 +129,7 @@ class JwksCache:
             raise self._unreachable("its keys did not come in time") from None
 
     async def _renew(self, deadline: Deadline) -> None:
-        now = asyncio.get_running_loop().time
+        now = time.monotonic
         try:
             fresh = await self._fetch(deadline)
         except IssuerUnreachableError as error:

@@ -15,7 +15,15 @@ from ttscache.errors import TracedRefusalError
 from ttscache.model import Credential, CredentialRequest, Decision, Identity, RuleTrace
 from ttscache.net.deadline import Deadline
 from ttscache.server.answers import NO_STORE
-from ttscache.server.parsing import bearer_token, from_json, from_query, prefers_json, read_body, refuse_unknown
+from ttscache.server.parsing import (
+    bearer_token,
+    from_json,
+    from_query,
+    is_known,
+    prefers_json,
+    read_body,
+    refuse_unknown,
+)
 from ttscache.server.services import Services, services_of
 
 _PEM_TYPE = "application/x-pem-file"
@@ -38,11 +46,9 @@ async def get_proxy(request: web.Request) -> web.StreamResponse:
     credential = await _issue(services, token, from_query(request), _deadline(services))
     as_json = prefers_json(request)
     etag = _etag(credential.serial, as_json=as_json)
-    if any(known.value in {etag, "*"} for known in request.if_none_match or ()):
+    if "If-None-Match" in request.headers and is_known(request, etag):
         return web.Response(status=304, headers={**_HEADERS, "ETag": f'"{etag}"'})
-    response = _answer(credential, as_json=as_json)
-    response.headers["ETag"] = f'"{etag}"'
-    return response
+    return _answer(credential, as_json=as_json, etag=etag)
 
 
 async def post_proxy(request: web.Request) -> web.StreamResponse:
@@ -154,7 +160,8 @@ async def _issue(services: Services, token: str, wanted: CredentialRequest, dead
     return await services.broker.issue(identity, token, wanted, deadline)
 
 
-def _answer(credential: Credential, *, as_json: bool) -> web.Response:
+def _answer(credential: Credential, *, as_json: bool, etag: str | None = None) -> web.Response:
+    headers = _HEADERS if etag is None else {**_HEADERS, "ETag": f'"{etag}"'}
     if as_json:
-        return web.json_response(credential_json(credential), headers=_HEADERS)
-    return web.Response(body=credential.pem, content_type=_PEM_TYPE, headers=_HEADERS)
+        return web.json_response(credential_json(credential), headers=headers)
+    return web.Response(body=credential.pem, headers={**headers, "Content-Type": _PEM_TYPE})

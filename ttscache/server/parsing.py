@@ -35,9 +35,10 @@ def bearer_token(request: web.Request) -> str:
     if not values:
         raise TokenMissingError("no bearer token was presented; send `Authorization: Bearer ...`")
     scheme, _, token = values[0].partition(" ")
-    if len(values) > 1 or scheme.lower() != "bearer" or not token.strip():
+    token = token.strip()
+    if len(values) > 1 or not token or scheme.lower() != "bearer":
         raise TokenMalformedError("the Authorization header is not one bearer token")
-    return token.strip()
+    return token
 
 
 async def read_body(request: web.Request, deadline: Deadline) -> bytes:
@@ -49,6 +50,11 @@ async def read_body(request: web.Request, deadline: Deadline) -> bytes:
         raise OverloadedError("the request's body did not arrive in time") from None
     except web.RequestPayloadError:
         raise RequestInvalidError("the request's body is broken off or wrongly chunked") from None
+
+
+def is_known(request: web.Request, etag: str) -> bool:
+    """Tell whether the caller has what this tag stands for already (RFC 9110 section 13.1.2)."""
+    return any(known.value in {etag, "*"} for known in request.if_none_match or ())
 
 
 def prefers_json(request: web.Request) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from ttscache.broker.authority import Published
-from ttscache.server.parsing import refuse_unknown
+from ttscache.server.parsing import is_known, refuse_unknown
 from ttscache.server.services import services_of
 
 
@@ -61,6 +61,6 @@ async def _published(request: web.Request) -> Published:
 def _answer(request: web.Request, body: bytes, content_type: str) -> web.Response:
     etag = hashlib.sha256(body).hexdigest()[:32]
     headers = {"ETag": f'"{etag}"', "Cache-Control": "public, max-age=300"}
-    if any(known.value in {etag, "*"} for known in request.if_none_match or ()):
+    if is_known(request, etag):
         return web.Response(status=304, headers=headers)
     return web.Response(body=body, content_type=content_type, headers=headers)
