@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -26,8 +28,10 @@ from ttscache.server.parsing import (
 )
 from ttscache.server.services import Services, services_of
 
-_PEM_TYPE = "application/x-pem-file"
+_JSON_TYPE = "application/json; charset=utf-8"
 _HEADERS = {**NO_STORE, "Vary": "Accept, Authorization"}
+_PEM_HEADERS = {**_HEADERS, "Content-Type": "application/x-pem-file"}
+_JSON_HEADERS = {**_HEADERS, "Content-Type": _JSON_TYPE}
 
 
 def routes() -> list[web.RouteDef]:
@@ -44,11 +48,10 @@ async def get_proxy(request: web.Request) -> web.StreamResponse:
     services = services_of(request)
     token = bearer_token(request)
     credential = await _issue(services, token, from_query(request), _deadline(services))
-    as_json = prefers_json(request)
-    etag = _etag(credential.serial, as_json=as_json)
-    if "If-None-Match" in request.headers and is_known(request, etag):
-        return web.Response(status=304, headers={**_HEADERS, "ETag": f'"{etag}"'})
-    return _answer(credential, as_json=as_json, etag=etag)
+    headers = _tagged_json(credential.serial) if prefers_json(request) else _tagged_pem(credential.serial)
+    if "If-None-Match" in request.headers and is_known(request, headers["ETag"].strip('"')):
+        return web.Response(status=304, headers=headers)
+    return _answer(credential, headers)
 
 
 async def post_proxy(request: web.Request) -> web.StreamResponse:
@@ -58,7 +61,8 @@ async def post_proxy(request: web.Request) -> web.StreamResponse:
     token = bearer_token(request)
     refuse_unknown(request.query, set(), "query parameter")
     wanted = from_json(await read_body(request, deadline))
-    return _answer(await _issue(services, token, wanted, deadline), as_json=prefers_json(request))
+    credential = await _issue(services, token, wanted, deadline)
+    return _answer(credential, _JSON_HEADERS if prefers_json(request) else _PEM_HEADERS)
 
 
 async def whoami(request: web.Request) -> web.StreamResponse:
@@ -146,9 +150,18 @@ def rfc3339(seconds: float) -> str:
 
 
 @lru_cache(maxsize=10_000)
-def _etag(serial: int, *, as_json: bool) -> str:
+def _tagged_pem(serial: int) -> Mapping[str, str]:
+    return {**_PEM_HEADERS, "ETag": _etag("pem", serial)}
+
+
+@lru_cache(maxsize=10_000)
+def _tagged_json(serial: int) -> Mapping[str, str]:
+    return {**_JSON_HEADERS, "ETag": _etag("json", serial)}
+
+
+def _etag(form: str, serial: int) -> str:
     """Return the tag of one form of a credential; the serial stands for bytes that cost much more to hash."""
-    return hashlib.sha256(b"%d %d" % (as_json, serial)).hexdigest()[:32]
+    return f'"{hashlib.sha256(f"{form} {serial}".encode()).hexdigest()[:32]}"'
 
 
 def _deadline(services: Services) -> Deadline:
@@ -160,8 +173,7 @@ async def _issue(services: Services, token: str, wanted: CredentialRequest, dead
     return await services.broker.issue(identity, token, wanted, deadline)
 
 
-def _answer(credential: Credential, *, as_json: bool, etag: str | None = None) -> web.Response:
-    headers = _HEADERS if etag is None else {**_HEADERS, "ETag": f'"{etag}"'}
-    if as_json:
-        return web.json_response(credential_json(credential), headers=headers)
-    return web.Response(body=credential.pem, headers={**headers, "Content-Type": _PEM_TYPE})
+def _answer(credential: Credential, headers: Mapping[str, str]) -> web.Response:
+    if headers["Content-Type"] == _JSON_TYPE:
+        return web.Response(text=json.dumps(credential_json(credential)), headers=headers)
+    return web.Response(body=credential.pem, headers=headers)
