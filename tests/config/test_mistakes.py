@@ -113,6 +113,8 @@ def test_every_mistake_is_told_with_its_line_in_their_order(write: Write, docume
         ("profiles.pilot.type", "voms", "x509-proxy"),
         ("profiles.pilot.key", "rsa-1024", "rsa-2048"),
         ("authority.subject", "nothing", "authority"),
+        ("authority.subject", "/DC=org/CN=the 'CA'", "signing policy"),
+        ("mapping.0.dn", "/DC=org/O=a*/CN={sub}", "signing policy"),
         ("authority.lifetime", "10m", "at least 3600s"),
         ("store.url", "sqlite:///", "sqlite:///PATH"),
         ("store.url", "postgres://x", "sqlite:///PATH"),

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
-from proxy_gen.errors import ProxyGenError
+from proxy_gen.errors import NameRefusedError, ProxyGenError
 from proxy_gen.keys import KeyKind, load_private_key
 from proxy_gen.name_rules import require_mintable
 from proxy_gen.names import DistinguishedName
@@ -268,11 +268,13 @@ class Builder:
                     )
                 sample = "".join(getattr(piece, "text", _SAMPLE_CLAIM) for piece in template.pieces)
                 require_mintable(DistinguishedName.parse(sample))
+                _require_quotable(template.literal_prefix)
         return template
 
     def _authority(self, path: Path, part: Mapping[str, Any]) -> AuthoritySettings:
         subject = DistinguishedName.parse(part["subject"])
         require_mintable(subject)
+        _require_quotable(subject.slash)
         return AuthoritySettings(
             directory=self._directory / part["dir"],
             subject=subject,
@@ -320,3 +322,10 @@ def _strings(value: str | list[str] | None) -> tuple[str, ...]:
     if value is None:
         return ()
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _require_quotable(name: str) -> None:
+    """Refuse what would end a pattern of the CA's signing policy, or widen it."""
+    for character in "\"'*":
+        if character in name:
+            raise NameRefusedError("name_character", f"a {character} cannot stand in a CA's signing policy")
