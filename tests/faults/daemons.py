@@ -95,6 +95,8 @@ class Site:
             "LD_PRELOAD": str(FAKETIME),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_NO_CACHE": "1",
+            # its own guess is that waits under Python's lock end by the faked clock: they would spin instead of waiting
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
             "FAKETIME_TIMESTAMP_FILE": str(self.directory / "offset"),
         }
         with (self.directory / "log").open("ab") as log:
@@ -113,6 +115,8 @@ class Site:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+            for left in (f"faketime_shm_{self.process.pid}", f"sem.faketime_sem_{self.process.pid}"):
+                Path("/dev/shm", left).unlink(missing_ok=True)
             self.process = None
 
     def stop(self) -> int:
