@@ -7,6 +7,7 @@ declare -A package_of=(
   [curl]=curl
   [setpriv]=util-linux
   [strace]=strace
+  [g++]=g++
   [faketime]=faketime
   [xrootd]=xrootd-server
   [xrdfs]=xrootd-client
