@@ -27,6 +27,14 @@ class IssuanceError(ProxyGenError):
     """What was asked for cannot be signed: the issuer has ended, may not sign it, or the request contradicts itself."""
 
 
+class FqanRefusedError(ProxyGenError):
+    """A text that is no FQAN."""
+
+
+class AttributeCertificateError(ProxyGenError):
+    """An attribute certificate that cannot be parsed or issued."""
+
+
 class CredentialFileError(ProxyGenError):
     """A credential file that cannot be parsed, or whose parts do not belong together."""
 

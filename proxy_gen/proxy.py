@@ -2,11 +2,12 @@
 
 The recipe: ProxyCertInfo critical; KeyUsage critical with digitalSignature (and keyEncipherment for RSA); an
 authority key identifier in every proxy; no subject alternative name, no CA; the subject is the issuer's, byte for
-byte, and one CN more: the serial number in decimal.
+byte, and one CN more: the serial number in decimal; VOMS attribute certificates in an extension that is not critical.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -17,6 +18,7 @@ from proxy_gen.errors import IssuanceError
 from proxy_gen.keys import PrivateKey, PublicKey, certificate_key, require_strong, signature_hash
 from proxy_gen.names import DistinguishedName
 from proxy_gen.pci import PROXY_CERT_INFO, ProxyCertInfo, ProxyKind, encode, proxy_cert_info
+from proxy_gen.voms.certificate import AttributeCertificate, encode_extension
 
 __all__ = ["PROXY_CERT_INFO", "ProxyKind", "issue_proxy"]
 
@@ -33,11 +35,13 @@ def issue_proxy(
     lifetime: timedelta,
     kind: ProxyKind = ProxyKind.FULL,
     path_length: int | None = None,
+    attribute_certificates: Sequence[AttributeCertificate] = (),
 ) -> x509.Certificate:
     """Sign a proxy for ``public_key`` under ``issuer``, an end-entity certificate or another proxy.
 
     ``path_length`` is how many further proxies may stand below it (None: as many as the issuer allows). The validity
-    lies inside the issuer's. Raises :class:`IssuanceError` for what RFC 3820 section 4 would refuse later, and
+    lies inside the issuer's, and ends no later than any of the ``attribute_certificates`` that it carries. Raises
+    :class:`IssuanceError` for what RFC 3820 section 4 would refuse later, and
     :class:`proxy_gen.errors.KeyRefusedError` for a weak key.
     """
     require_strong(public_key)
@@ -47,6 +51,7 @@ def issue_proxy(
     if path_length is None and parent is not None and parent.path_length is not None:
         path_length = parent.path_length - 1  # said again, for the next issuer sees only this certificate
     not_before, not_after = validity_within(issuer, now=now, lifetime=lifetime)
+    not_after = min([not_after, *(_end_of(each, now) for each in attribute_certificates)])
     serial = x509.random_serial_number()
     is_rsa = isinstance(public_key, rsa.RSAPublicKey)
     builder = (
@@ -61,7 +66,15 @@ def issue_proxy(
         .add_extension(key_usage(digital_signature=True, key_encipherment=is_rsa), critical=True)
         .add_extension(authority_key_identifier(issuer), critical=False)
     )
+    if attribute_certificates:
+        builder = builder.add_extension(encode_extension(attribute_certificates), critical=False)
     return builder.sign(issuer_key, signature_hash(issuer_key))
+
+
+def _end_of(attributes: AttributeCertificate, now: datetime) -> datetime:
+    if attributes.not_after <= now:
+        raise IssuanceError("ac_expired", "an attribute certificate has expired")
+    return attributes.not_after
 
 
 def _decoded(issuer: x509.Certificate) -> ProxyCertInfo | None:
