@@ -8,6 +8,8 @@ from proxy_gen.ca import CertificateAuthority
 from proxy_gen.credential import Credential
 from proxy_gen.keys import KeyKind
 from proxy_gen.trust import TrustedAuthority
+from proxy_gen.voms.authority import AttributeAuthority
+from proxy_gen.voms.vomsdir import vomsdir
 from tests.tools.hostcert import HostCredential, issue_host
 from tests.tools.minting import DAY, authority, end_entity, write_trust
 
@@ -24,7 +26,8 @@ GRIDMAP = {JANE: "jane", JOE: "joe", OUTSIDER: "jane"}
 class Site:
     """A CA of each kind, a trust directory that knows them, one CA that nobody trusts, and somebody revoked.
 
-    `made` keeps the credentials that several consumers look at.
+    Two VOs have an attribute authority each, under different CAs, with their `.lsc` files in `voms_dir`. `made` keeps
+    the credentials that several consumers look at.
     """
 
     ca: CertificateAuthority
@@ -33,11 +36,14 @@ class Site:
     revoked: Credential
     trust_dir: Path
     host: HostCredential
+    cms: AttributeAuthority
+    atlas: AttributeAuthority
+    voms_dir: Path
     made: dict[str, bytes] = field(default_factory=dict)
 
 
 def make_site(directory: Path) -> Site:
-    """Make everything; the trust directory is below this one."""
+    """Make everything; the trust directory and the VOMS directory are below this one."""
     ca, rsa_ca = authority(f"{TOP}/CN=CA"), authority(f"{TOP}/CN=RSA CA", KeyKind.RSA_2048)
     revoked = end_entity(ca, JANE)
     yesterday = datetime.now(UTC) - DAY  # clocks may be set back
@@ -46,6 +52,7 @@ def make_site(directory: Path) -> Site:
     trusted = [
         TrustedAuthority(each.certificate, (f"{TOP}/*",), crl) for each, crl in zip((ca, rsa_ca), lists, strict=True)
     ]
+    cms, atlas = attribute_authority(ca, "cms"), attribute_authority(rsa_ca, "atlas")
     return Site(
         ca=ca,
         rsa_ca=rsa_ca,
@@ -53,4 +60,24 @@ def make_site(directory: Path) -> Site:
         revoked=revoked,
         trust_dir=write_trust(directory / "certificates", *trusted),
         host=issue_host(ca.certificate, ca.key),
+        cms=cms,
+        atlas=atlas,
+        voms_dir=_write_voms_dir(directory / "vomsdir", cms, atlas),
     )
+
+
+def attribute_authority(ca: CertificateAuthority, vo: str, host: str | None = None) -> AttributeAuthority:
+    """Make a VO's attribute authority that has existed for a day, so that what it signed can be of yesterday."""
+    name = host or f"voms.{vo}.example"
+    yesterday = datetime.now(UTC) - DAY
+    credential = end_entity(ca, f"{TOP}/CN={name}", KeyKind.RSA_2048, now=yesterday, lifetime=3 * DAY)
+    return AttributeAuthority(credential, vo, name, 15000)
+
+
+def _write_voms_dir(directory: Path, *authorities: AttributeAuthority) -> Path:
+    """Write the files of `X509_VOMS_DIR`, which every user may read."""
+    for name, content in vomsdir(authorities).items():
+        file = directory / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return directory
