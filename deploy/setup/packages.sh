@@ -8,6 +8,7 @@ declare -A package_of=(
   [setpriv]=util-linux
   [strace]=strace
   [g++]=g++
+  [gcc]=gcc
   [faketime]=faketime
   [xrootd]=xrootd-server
   [xrdfs]=xrootd-client
@@ -15,13 +16,17 @@ declare -A package_of=(
   [myproxy-logon]=myproxy
   [grid-proxy-info]=globus-proxy-utils
   [voms-proxy-info]=voms-clients
+  [voms]=voms-server
+  [mariadbd]=mariadb-server-core
+  [mariadb]=mariadb-client-core
+  [arcproxy]=nordugrid-arc-client
 )
 # these bring libraries, not commands
 libraries=()
 commands=("$@")
 if [ "${1:-}" = all ]; then
   commands=("${!package_of[@]}")
-  libraries=(xrootd-server-plugins xrootd-client-plugins xrootd-voms-plugins)
+  libraries=(xrootd-server-plugins xrootd-client-plugins xrootd-voms-plugins voms-mysql-plugin libgsoap-dev)
 fi
 
 missing=()
