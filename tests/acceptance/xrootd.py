@@ -37,7 +37,7 @@ http.trace auth
 _GRIDMAP = """\
 http.gridmap required {home}/grid-mapfile
 """
-_LOGIN = re.compile(r"\] pvt \S+ login as (.+)$", re.MULTILINE)
+_LOGIN = re.compile(r"\] (?:pvt \S+ )?login as (.+)$", re.MULTILINE)
 
 
 class XRootD:
@@ -46,19 +46,19 @@ class XRootD:
     def __init__(self, server: Server, port: int, trust_dir: Path) -> None:
         self.port = port
         self.server = server
-        self._trust_dir = trust_dir
+        self.trust_dir = trust_dir
 
     def gsi_read(self, proxy_file: Path, path: str = "/data/shared", *, clock: timedelta = timedelta()) -> Verdict:
         """Read a file over the xroot protocol with XRootD's own client, its clock perhaps set off."""
         since = self.server.position()
         argv = ["xrdfs", f"root://localhost:{self.port}", "cat", path]
-        client = run(at_clock(clock, argv), env=environment(**client_settings(self._trust_dir, proxy_file)))
+        client = run(at_clock(clock, argv), env=environment(**client_settings(self.trust_dir, proxy_file)))
         return Verdict(client.ok, f"xrdfs: {client.text}\nxrootd: {self.server.output(since)}")
 
     def https_read(self, proxy_file: Path, path: str = "/data/shared") -> Verdict:
         """Read a file over HTTPS, the proxy being the client certificate."""
         since = self.server.position()
-        context = ssl.create_default_context(capath=str(self._trust_dir))
+        context = ssl.create_default_context(capath=str(self.trust_dir))
         connection = http.client.HTTPSConnection("localhost", self.port, timeout=10, context=context)
         try:
             context.load_cert_chain(proxy_file)  # the client's own OpenSSL refuses the worst already here
@@ -72,7 +72,7 @@ class XRootD:
         return Verdict(ok, f"https: {text}\nxrootd: {self.server.output(since)}")
 
     def logins(self, since: int = 0) -> list[str]:
-        """Return who came in over the xroot protocol since a position of the log: accounts, in their order."""
+        """Return who came in by either door since a position of the log: accounts, in their order."""
         return _LOGIN.findall(self.server.output(since))
 
 
