@@ -50,7 +50,7 @@ def _given(rule: Rule, identity: Identity, trace: tuple[RuleTrace, ...]) -> Deci
 
 def _distinguished_name(rule: Rule, identity: Identity, trace: tuple[RuleTrace, ...]) -> str:
     try:
-        name = DistinguishedName.parse(rule.dn.fill(identity.claims, _unfit_in_dn))
+        name = DistinguishedName.parse(rule.dn.fill(identity.claims, unfit_in_dn))
         require_mintable(name)
     except (ClaimUnfitError, NameRefusedError) as error:
         raise DnRefusedError(f"rule '{rule.name}' gives no usable DN: {error}", trace) from None
@@ -61,7 +61,7 @@ def _account(rule: Rule, identity: Identity, trace: tuple[RuleTrace, ...]) -> st
     if rule.account is None:
         return None
     try:
-        account = rule.account.fill(identity.claims, _unfit_in_account)
+        account = rule.account.fill(identity.claims, unfit_in_account)
     except ClaimUnfitError as error:
         raise MappingRefusedError(f"rule '{rule.name}' gives no usable account: {error}", trace) from None
     if not is_account(account):
@@ -77,7 +77,8 @@ def is_account(text: str) -> bool:
     return _ACCOUNT.match(text) is not None and not text.isdigit() and text != "root"
 
 
-def _unfit_in_dn(value: str) -> str | None:
+def unfit_in_dn(value: str) -> str | None:
+    """Return why a claim's value must not stand in a DN, or None."""
     if not value.isascii():
         return "has non-ASCII characters, on which consumers differ"
     found = _UNFIT_IN_DN.search(value)
@@ -86,5 +87,6 @@ def _unfit_in_dn(value: str) -> str | None:
     return "has control characters" if found[0] < " " or found[0] == "\x7f" else f"has a '{found[0]}' in it"
 
 
-def _unfit_in_account(value: str) -> str | None:
+def unfit_in_account(value: str) -> str | None:
+    """Return why a claim's value must not stand in an account, or None."""
     return None if _ACCOUNT_PART.match(value) else "has characters that no user name has"

@@ -1,0 +1,240 @@
+"""The self check of an exported file: read as its consumer reads it, it gives what the rules give, and nothing else.
+
+Examples come from the mapping engine itself, which decides on identities made up for each rule; near misses are
+examples with a change, of which the rules say what they may be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import product
+
+from proxy_gen.errors import FqanRefusedError
+from proxy_gen.mapfiles import condor, gridmap, lcmaps, xrootd
+from proxy_gen.voms.fqan import Fqan
+from ttscache.errors import TracedRefusalError
+from ttscache.mapping.engine import decide
+from ttscache.mapping.export_grants import Grant, grants, standings
+from ttscache.mapping.exports import CONDOR_FORMATS, NAME_FORMATS, Export, Format, Source
+from ttscache.mapping.rules import Rule
+from ttscache.mapping.template import Placeholder
+from ttscache.model import Decision, Identity
+
+_ANYBODY = "nobody-knows"
+# values that claims can have: short, long, odd, and such as nearly are something else
+_VALUES = ("a", "Jane Doe", "j.doe-1_x", "x" * 30, "y" * 63, "7", "root1", "a(b)*[c]?'", "proxy-1")
+_MAX_EXAMPLES = 64
+
+
+def faults(form: Format, source: Source, exported: Export) -> list[str]:
+    """Return what is wrong with a file, in words; empty when nothing is."""
+    partly = {left.rule for left in exported.left_out}
+    whole = [rule for rule in source.rules if rule.name not in partly]
+    try:
+        if form in CONDOR_FORMATS:
+            return _names(source, _condor(form, exported.text), whole)
+        if form in NAME_FORMATS:
+            literal = [rule for rule in whole if not any(grant.pattern.claims for grant in grants(rule))]
+            return _names(source, gridmap.read(exported.text).get, literal)
+        if form is Format.LCMAPS_GROUP:
+            return _groups(source.rules, lcmaps.Reader(exported.text).map, whole)
+        if form is Format.XROOTD_VOMS:
+            return _groups(source.rules, xrootd.VomsReader(exported.text).map, whole)
+        if form is Format.XROOTD_AUTHDB:
+            return _paths(source, xrootd.AuthdbReader(exported.text), whole)
+        return _tokens(source, xrootd.TokenReader(exported.text), whole)
+    except (ValueError, KeyError, re.error) as error:
+        return [f"the file cannot be read: {error}"]
+
+
+def examples(rule: Rule) -> Iterator[tuple[Identity, Decision]]:
+    """Yield identities that the rule takes, with its decisions."""
+    claims = {piece.claim for piece in rule.dn.pieces if isinstance(piece, Placeholder)}
+    if rule.account is not None:
+        claims |= {piece.claim for piece in rule.account.pieces if isinstance(piece, Placeholder)}
+    fixed = {"sub": rule.when.sub, "client_id": rule.when.client_id, **rule.when.claims}
+    free = sorted(claim for claim in claims if not fixed.get(claim))
+    pinned = {claim: values for claim, values in fixed.items() if values}
+    for index, values in enumerate(product(*pinned.values(), *(_VALUES for _ in free))):
+        if index == _MAX_EXAMPLES:
+            return
+        identity = _identity(rule, dict(zip((*pinned, *free), values, strict=True)))
+        try:
+            yield identity, decide([rule], identity)
+        except TracedRefusalError:
+            continue  # nothing comes out with these values
+
+
+def near_misses(name: str) -> tuple[str, ...]:
+    """Return names that are nearly this one, and a few that a careless pattern would take for it."""
+    return (
+        *(name + more for more in ("x", " ", "/CN=1234567", "/CN=proxy", "/CN=limited proxy", "/O=more")),
+        *("x" + name, "/CN=x" + name, name[:-1], name[1:], name.rpartition("/")[0]),
+        *(name.swapcase(), name.replace(".", "x"), name.replace("=", "=x", 1), name.replace("/", "//", 1)),
+    )
+
+
+def _condor(form: Format, text: str) -> Callable[[str], str | None]:
+    reader = condor.Reader(text, assume_hash=form is Format.CONDOR_HASH)
+    method = "GSI" if form is Format.CONDOR_GSI else "SSL"
+    return lambda name: reader.map(method, name)
+
+
+def _names(source: Source, mapped: Callable[[str], str | None], whole: Sequence[Rule]) -> list[str]:
+    said = _Said(source)
+    found = []
+    names = {one.dn for one in source.known}
+    for rule in source.rules:
+        for _, decision in examples(rule):
+            names.add(decision.dn)
+            if rule in whole and mapped(decision.dn) != decision.account:
+                found.append(f"{decision.dn} has not the account {decision.account}, which rule '{rule.name}' gives")
+    for near in sorted({near for name in names for near in (name, *near_misses(name))}):
+        account = mapped(near)
+        if account is not None and said.accounts(near) != {account}:
+            found.append(f"{near} has the account {account}, which the rules do not give it, or not alone")
+    return found
+
+
+class _Said:
+    """What the rules say of names, each with what is known of it."""
+
+    def __init__(self, source: Source) -> None:
+        self._grants = [standing.grant for standing in standings(source.rules)]
+        self._known = {(one.dn, one.rule): one.account for one in source.known}
+
+    def accounts(self, name: str) -> set[str | None]:
+        """Return the accounts that a name can have."""
+        return {account for grant in self._grants for account in self._given(grant, name)}
+
+    def _given(self, grant: Grant, name: str) -> frozenset[str | None]:
+        accounts = grant.accounts(name)
+        if accounts is not None and len(accounts) < 2:  # noqa: PLR2004 - one or none
+            return accounts
+        known = self._known.get((name, grant.rule))
+        return frozenset({known if accounts is None or known in accounts else None})
+
+
+def _groups(rules: Sequence[Rule], mapped: Callable[[Sequence[str]], str | None], whole: Sequence[Rule]) -> list[str]:
+    found = []
+    given: dict[Fqan, set[str | None]] = {}
+    for rule in rules:
+        fqans = _parsed(rule.fqans)
+        accounts = {decision.account for _, decision in examples(rule)}
+        given.setdefault(fqans[0], set()).update(accounts) if fqans else None
+        account = mapped([fqan.long for fqan in fqans])
+        if (account is not None or (rule in whole and fqans and accounts)) and accounts != {account}:
+            found.append(f"proxies of rule '{rule.name}' have the account {account}, which it does not give")
+    for near in sorted({near for fqan in given for near in _neighbours(fqan)}, key=str):
+        for form in (near.long, near.short):
+            account = mapped([form])
+            if account is not None and given.get(near) != {account}:
+                found.append(f"{form} has the account {account}, which no rule gives it")
+    return found
+
+
+def _neighbours(fqan: Fqan) -> Iterator[Fqan]:
+    yield fqan
+    yield Fqan(fqan.group)
+    yield Fqan(fqan.group + "x", fqan.role)
+    yield Fqan(fqan.group + "/x", fqan.role)
+    yield Fqan(fqan.group, (fqan.role or "") + "x")
+    yield Fqan(fqan.group.swapcase(), fqan.role)
+    if parent := fqan.group.rpartition("/")[0]:
+        yield Fqan(parent, fqan.role)
+
+
+def _parsed(texts: Iterable[str]) -> tuple[Fqan, ...]:
+    try:
+        return tuple(Fqan.parse(text) for text in texts)
+    except FqanRefusedError:
+        return ()
+
+
+def _paths(source: Source, reader: xrootd.AuthdbReader, whole: Sequence[Rule]) -> list[str]:
+    found = []
+    of_account: dict[str, list[Rule]] = {}
+    for rule in source.rules:
+        accounts = {decision.account for _, decision in examples(rule)}
+        accounts |= {one.account for one in source.known if one.rule == rule.name}
+        for account in accounts - {None}:
+            of_account.setdefault(str(account), []).append(rule)
+    for account in reader.accounts:
+        scopes = [scope for rule in of_account.get(account, []) for scope in rule.scopes]
+        for path in sorted({path for scope in [*scopes, "x:/"] for path in _near_paths(scope.partition(":")[2])}):
+            has, may = reader.privileges(account, path), _may(scopes, path)
+            if has - may:
+                found.append(f"{account} may {''.join(sorted(has - may))} at {path}, which no scope allows")
+    for rule in whole:
+        for scope in rule.scopes:
+            below = scope.partition(":")[2].rstrip("/") + "/x"
+            found += [
+                f"{account} may not do at {below} what {scope} allows"
+                for account in {decision.account for _, decision in examples(rule)} & set(reader.accounts)
+                if _may([scope], below) - reader.privileges(str(account), below)
+            ]
+    return found
+
+
+def _may(scopes: Iterable[str], path: str) -> set[str]:
+    letters: set[str] = set()
+    for scope in scopes:
+        name, _, top = scope.partition(":")
+        if (path + "/").startswith(top.rstrip("/") + "/"):
+            letters |= {"storage.read": set("rl"), "storage.modify": set("rlwidn")}.get(name, set())
+    return letters
+
+
+def _near_paths(path: str) -> Iterator[str]:
+    top = path.rstrip("/")
+    yield from (top or "/", top + "/x", top + "2", top + "2/x", top[:-1] or "/", top.upper() or "/", "/elsewhere")
+
+
+def _tokens(source: Source, reader: xrootd.TokenReader, whole: Sequence[Rule]) -> list[str]:
+    found = []
+    rules = [rule for rule in source.rules if not rule.when.issuer or source.issuer in rule.when.issuer]
+    names = {rule.name for rule in whole}
+    for rule in rules:
+        for identity, _ in examples(rule):
+            for tried in _near_identities(identity, source.issuer):
+                account, decision = reader.map(tried.subject, tried.groups), _decided(rules, tried)
+                wanted = None if decision is None else decision.account
+                if account != wanted and (account is not None or (decision is not None and decision.rule in names)):
+                    found.append(f"a token of rule '{rule.name}' or near it has the account {account}, not {wanted}")
+    return found
+
+
+def _near_identities(identity: Identity, issuer: str) -> Iterator[Identity]:
+    for subject in (identity.subject, identity.subject + "x", _ANYBODY):
+        for groups in (identity.groups, tuple(group + "x" for group in identity.groups), ()):
+            claims = {**identity.claims, "sub": subject}
+            yield Identity(
+                issuer=issuer, subject=subject, client_id=identity.client_id, groups=groups, scopes=identity.scopes,
+                entitlements=identity.entitlements, claims=claims, issued_at=0, expires_at=0, digest="",
+            )  # fmt: skip
+
+
+def _decided(rules: Sequence[Rule], identity: Identity) -> Decision | None:
+    try:
+        return decide(rules, identity)
+    except TracedRefusalError:
+        return None
+
+
+def _identity(rule: Rule, claims: dict[str, str]) -> Identity:
+    """Return an identity that meets the rule's conditions."""
+    when = rule.when
+    subject, client = claims.get("sub", _ANYBODY), claims.get("client_id")
+    return Identity(
+        issuer=next(iter(when.issuer), ""),
+        subject=subject,
+        client_id=client,
+        groups=when.groups[:1],
+        scopes=frozenset(when.scopes),
+        entitlements=when.entitlements[:1],
+        claims={"sub": subject, **claims},
+        issued_at=0,
+        expires_at=0,
+        digest="",
+    )

@@ -1,0 +1,201 @@
+"""What the rules can give, as patterns: which names with which accounts, and which rules contradict each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import combinations, product
+from math import prod
+
+from proxy_gen.errors import NameRefusedError
+from proxy_gen.mapfiles.patterns import Account, Hole, NamePattern
+from ttscache.mapping.engine import is_account, unfit_in_account, unfit_in_dn
+from ttscache.mapping.rules import Rule
+from ttscache.mapping.template import ClaimUnfitError, Literal, Placeholder, Template
+
+# combinations of values that one rule's conditions allow for the claims that it puts into names
+_MAX_VARIANTS = 1000
+_PRINTABLE = tuple(map(chr, range(0x20, 0x7F)))
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A rule of which a file does not say everything, and why."""
+
+    rule: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"rule '{self.rule}': {self.why}"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Names that a rule can give, and their account; None where it gives none.
+
+    ``unclear`` says why the account cannot be told from the name; it may then be any.
+    """
+
+    rule: str
+    pattern: NamePattern
+    account: Account | None
+    unclear: str | None = None
+
+    def accounts(self, name: str) -> frozenset[str | None] | None:
+        """Return the accounts that this gives with a name (empty where it never gives it), None if they are unclear."""
+        bindings = list(self.pattern.bindings(name))
+        if self.unclear is not None:
+            return None if bindings else frozenset()
+        if self.account is None:
+            return frozenset({None} if bindings else ())
+        given = (self.account.of(claims) for claims in bindings)
+        return frozenset(account for account in given if is_account(account))
+
+
+@dataclass
+class Standing:
+    """A grant among the others: ``excluded`` are names that another gives with another account as well.
+
+    ``clash`` says which rule cannot be told from it by any name.
+    """
+
+    grant: Grant
+    excluded: dict[str, str] = field(default_factory=dict)
+    clash: str | None = None
+
+    def met(self, other: Grant) -> None:
+        """Take note of a grant that contradicts this one."""
+        name = other.pattern.literal
+        if name is not None and self.grant.pattern.literal is None:
+            self.excluded[name] = other.rule
+        elif other.rule == self.grant.rule:
+            self.clash = "gives one DN with different accounts, which a DN cannot tell"
+        else:
+            self.clash = f"rule '{other.rule}' can give the same DN with another account, which a DN cannot tell"
+
+
+def standings(rules: Sequence[Rule]) -> list[Standing]:
+    """Return what the rules give, in their order, with what contradicts it."""
+    found = [Standing(grant) for rule in rules for grant in grants(rule)]
+    for one, other in combinations(found, 2):
+        if contradict(one.grant, other.grant):
+            one.met(other.grant)
+            other.met(one.grant)
+    return found
+
+
+def contradict(one: Grant, other: Grant) -> bool:
+    """Tell whether there may be a name that these give with different accounts."""
+    if not one.pattern.overlaps(other.pattern):
+        return False
+    for literal, general in ((one, other), (other, one)):
+        if (name := literal.pattern.literal) is not None:
+            given = literal.accounts(name), general.accounts(name)
+            if given[0] is None or given[1] is None:
+                return all(accounts != frozenset() for accounts in given)
+            return bool(given[0]) and bool(given[1]) and len(given[0] | given[1]) > 1
+    if one.unclear or other.unclear or one.account != other.account:
+        return True
+    needed = None if one.account is None else one.account.claim
+    return needed is not None and one.pattern != other.pattern
+
+
+def grants(rule: Rule) -> list[Grant]:
+    """Return what a rule can give: one grant for each combination of the claims that its conditions fix."""
+    placed = {piece.claim for piece in _pieces(rule.dn, rule.account) if isinstance(piece, Placeholder)}
+    fixed = {claim: values for claim, values in _fixed(rule).items() if claim in placed}
+    if prod(len(values) for values in fixed.values()) > _MAX_VARIANTS:
+        unclear = f"its conditions allow more than {_MAX_VARIANTS} combinations of the claims in its names"
+        return [g for g in (_grant(rule, rule.dn, rule.account, unclear),) if g is not None]
+    variants = (dict(zip(fixed, values, strict=True)) for values in product(*fixed.values()))
+    return [grant for claims in variants if (grant := _variant(rule, claims)) is not None]
+
+
+def one_account(rule: Rule) -> Account | None:
+    """Return the account that a rule gives to all, or None where it gives none, or not one alone."""
+    found = grants(rule)
+    accounts = {grant.account for grant in found}
+    if len(accounts) != 1 or any(grant.unclear for grant in found):
+        return None
+    account = accounts.pop()
+    return None if account is None or account.claim is not None else account
+
+
+def _variant(rule: Rule, claims: Mapping[str, str]) -> Grant | None:
+    try:
+        dn = _with_values(rule.dn, claims, in_dn=True)
+        account = None if rule.account is None else _with_values(rule.account, claims, in_dn=False)
+    except ClaimUnfitError:
+        return None  # the mapping refuses it as well
+    return _grant(rule, dn, account, None)
+
+
+def _grant(rule: Rule, dn: Template, account: Template | None, unclear: str | None) -> Grant | None:
+    given = Account("")
+    if account is not None and unclear is None:
+        given, unclear = _account(account)
+    wanted = {piece.claim for piece in _pieces(account) if isinstance(piece, Placeholder)}
+    pieces = (
+        piece.text if isinstance(piece, Literal) else Hole(piece.claim, _characters(in_account=piece.claim in wanted))
+        for piece in dn.pieces
+    )
+    try:
+        pattern = NamePattern.of(tuple(pieces))
+    except NameRefusedError:
+        return None
+    if account is None:
+        return Grant(rule.name, pattern, None)
+    if unclear is None and given.claim is None and not is_account(given.prefix):
+        return None
+    if unclear is None and given.claim is not None and given.claim not in pattern.claims:
+        unclear = f"its account has the claim '{given.claim}', which is not in its DN"
+    return Grant(rule.name, pattern, given, unclear)
+
+
+def _account(template: Template) -> tuple[Account, str | None]:
+    """Return the account, and why it cannot be said."""
+    places = [index for index, piece in enumerate(template.pieces) if isinstance(piece, Placeholder)]
+    if len(places) > 1:
+        return Account(""), "its account has more than one claim in it"
+    at = places[0] if places else len(template.pieces)
+    before, after = (
+        "".join(piece.text for piece in pieces if isinstance(piece, Literal))
+        for pieces in (template.pieces[:at], template.pieces[at + 1 :])
+    )
+    if not places:
+        return Account(before), None
+    if not is_account(f"{before}a{after}"):
+        return Account(""), "its account is no user name whatever the claim"
+    place = template.pieces[at]
+    return Account(before, place.claim if isinstance(place, Placeholder) else None, after), None
+
+
+def _fixed(rule: Rule) -> dict[str, tuple[str, ...]]:
+    when = rule.when
+    named = {"sub": when.sub, "client_id": when.client_id, **when.claims}
+    return {claim: tuple(dict.fromkeys(values)) for claim, values in named.items() if values}
+
+
+def _with_values(template: Template, claims: Mapping[str, str], *, in_dn: bool) -> Template:
+    unfit = unfit_in_dn if in_dn else unfit_in_account
+    pieces: list[Literal | Placeholder] = []
+    for piece in template.pieces:
+        if isinstance(piece, Placeholder) and piece.claim in claims:
+            pieces.append(Literal(Template((piece,)).fill(claims, unfit)))
+        else:
+            pieces.append(piece)
+    return Template(tuple(pieces))
+
+
+def _pieces(*templates: Template | None) -> Iterator[Literal | Placeholder]:
+    for template in templates:
+        if template is not None:
+            yield from template.pieces
+
+
+@lru_cache
+def _characters(*, in_account: bool) -> frozenset[str]:
+    """Return the characters that a claim may have in a DN, and where it is the account's as well, in that."""
+    fit: Iterable[str] = (c for c in _PRINTABLE if unfit_in_dn(c) is None)
+    return frozenset(c for c in fit if not in_account or unfit_in_account(c) is None)
