@@ -27,6 +27,8 @@ commands=("$@")
 if [ "${1:-}" = all ]; then
   commands=("${!package_of[@]}")
   libraries=(xrootd-server-plugins xrootd-client-plugins xrootd-voms-plugins voms-mysql-plugin libgsoap-dev)
+  libraries+=(liblcmaps0 lcmaps-basic-interface lcmaps-plugins-verify-proxy)
+  libraries+=(lcmaps-plugins-basic-localaccount lcmaps-plugins-voms)
 fi
 
 missing=()

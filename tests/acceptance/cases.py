@@ -1,7 +1,8 @@
 """Credentials, good and bad, and which of the grid's software takes them.
 
-The table was measured with XRootD 5.5, Globus of 2022 and OpenSSL 3.0. That XRootD takes what it should not is not
-what we want of it: it is why lifetimes are short, and a version that learns better shows here.
+This was measured with XRootD 5.5, Globus of 2022, LCMAPS 1.6 and OpenSSL 3.0; `docs/consumers.md` shows it as a table.
+That XRootD takes what it should not is not what we want of it: it is why lifetimes are short, and a version that
+learns better shows here.
 """
 
 from collections.abc import Callable
@@ -23,16 +24,19 @@ from tests.tools.minting import DAY, HOUR, delegate, end_entity, key_of, resigne
 
 
 class Consumer(Enum):
-    """Who looks at a credential."""
+    """Who looks at a credential. `LIBRARY` is our own verification."""
 
     OPENSSL = auto()
     STRICT = auto()
+    STRICT_CRL = auto()
     GLOBUS = auto()
     GSI = auto()
     HTTPS = auto()
+    LCMAPS = auto()
+    LIBRARY = auto()
 
 
-OPENSSL, STRICT, GLOBUS, GSI, HTTPS = Consumer
+OPENSSL, STRICT, STRICT_CRL, GLOBUS, GSI, HTTPS, LCMAPS, LIBRARY = Consumer
 EVERYBODY = frozenset(Consumer)
 NOBODY: frozenset[Consumer] = frozenset()
 
@@ -150,15 +154,15 @@ CASES = (
     Case("CA and EEC RSA", _keys(KeyKind.RSA_2048, rsa_ca=True), EVERYBODY),
     Case("proxy P-256", _keys(KeyKind.P_256, leaf=KeyKind.P_256), EVERYBODY - {GSI}),
     Case("CA appended", _followed_by_ca, EVERYBODY),
-    Case("certificate twice", _twice, EVERYBODY - {GSI}),
-    Case("no AKI", _altered(without=x509.AuthorityKeyIdentifier), EVERYBODY - {STRICT}),
+    Case("certificate twice", _twice, EVERYBODY - {GSI, LIBRARY}),
+    Case("no AKI", _altered(without=x509.AuthorityKeyIdentifier), EVERYBODY - {STRICT, STRICT_CRL, LIBRARY}),
     Case(
         "ProxyCertInfo not critical",
         _altered(encode(ProxyKind.FULL, None), critical=False),
-        EVERYBODY - {GLOBUS, GSI},
+        EVERYBODY - {GLOBUS, GSI, LCMAPS, LIBRARY},
     ),
     Case("child under path length 0", _below(ProxyKind.FULL, 0), frozenset({GSI})),
-    Case("full below limited", _below(ProxyKind.LIMITED, None), EVERYBODY - {GLOBUS}),
+    Case("full below limited", _below(ProxyKind.LIMITED, None), EVERYBODY - {GLOBUS, LCMAPS, LIBRARY}),
     Case("EEC without digitalSignature", _unfit_eec, frozenset({GSI})),
     Case("SAN", _altered(x509.SubjectAlternativeName([x509.DNSName("localhost")])), frozenset({GSI})),
     Case("CA true", _altered(x509.BasicConstraints(ca=True, path_length=None)), NOBODY),
@@ -168,11 +172,15 @@ CASES = (
     Case("not yet valid", lambda site: _at(timedelta(minutes=15), site), frozenset({GSI})),
     Case("CA untrusted", lambda site: delegate(end_entity(site.untrusted_ca, JANE)).to_pem(), NOBODY),
     Case("signature tampered", lambda site: tampered(delegate(_jane(site))).to_pem(), NOBODY),
-    # CRLs are looked at by Globus alone; openssl does when told to
-    Case("EEC revoked", lambda site: delegate(site.revoked).to_pem(), EVERYBODY - {GLOBUS}),
+    # openssl looks at CRLs when told to; XRootD does not at any level
+    Case(
+        "EEC revoked",
+        lambda site: delegate(site.revoked).to_pem(),
+        EVERYBODY - {STRICT_CRL, GLOBUS, LCMAPS, LIBRARY},
+    ),
     Case(
         "outside signing policy",
         lambda site: delegate(end_entity(site.ca, OUTSIDER)).to_pem(),
-        EVERYBODY - {GLOBUS},
+        EVERYBODY - {GLOBUS, LIBRARY},
     ),
 )

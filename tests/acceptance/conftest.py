@@ -7,6 +7,8 @@ import pytest
 from tests.acceptance.authgent import Authgent, authorization_server
 from tests.acceptance.daemon import Daemon, daemon_behind
 from tests.acceptance.globus import Globus
+from tests.acceptance.lcmaps import Lcmaps, lcmaps_of
+from tests.acceptance.library import Library
 from tests.acceptance.site import GRIDMAP, TOP, Site, make_site
 from tests.acceptance.xrootd import XRootD, storage
 
@@ -25,6 +27,16 @@ def globus(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Globus:
 def xrootd(site: Site) -> Iterator[XRootD]:
     with storage(site.trust_dir, site.host, GRIDMAP) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def lcmaps(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Lcmaps:
+    return lcmaps_of(site, tmp_path_factory.mktemp("lcmaps"))
+
+
+@pytest.fixture(scope="session")
+def library(site: Site) -> Library:
+    return Library(site.trust_dir, site.voms_dir)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import pytest
 
 from proxy_gen.keys import KeyKind
 from proxy_gen.names import DistinguishedName
-from tests.acceptance.cases import OPENSSL, STRICT, Case, cases
+from tests.acceptance.cases import OPENSSL, STRICT, STRICT_CRL, Case, cases
 from tests.acceptance.site import JANE, TOP, Site
 from tests.tools import openssl
 from tests.tools.minting import HOUR, delegate, end_entity
@@ -28,6 +28,14 @@ def test_takes_the_good_and_refuses_the_bad(site: Site, case: Case, *, taken: bo
 @pytest.mark.parametrize("case,taken", cases(STRICT))
 def test_takes_the_good_and_refuses_the_bad_when_strict(site: Site, case: Case, *, taken: bool) -> None:
     verdict = openssl.verify(case.pem(site), site.trust_dir, strict=True)
+    assert verdict.ok is taken, verdict
+
+
+@pytest.mark.parametrize("case,taken", cases(STRICT_CRL))
+def test_takes_the_good_and_refuses_the_bad_when_strict_and_looking_at_crls(
+    site: Site, case: Case, *, taken: bool
+) -> None:
+    verdict = openssl.verify(case.pem(site), site.trust_dir, strict=True, crl_check=True)
     assert verdict.ok is taken, verdict
 
 

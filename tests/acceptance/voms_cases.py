@@ -24,15 +24,22 @@ from tests.tools.minting import DAY, HOUR, delegate, end_entity, key_of, resigne
 
 
 class Consumer(Enum):
-    """Who looks at the attributes."""
+    """Who looks at the attributes. `LIBRARY` is ours; `PRINTER` is voms-proxy-info, which verifies nothing."""
 
     XROOTD_GSI = auto()
     XROOTD_HTTPS = auto()
+    LCMAPS = auto()
+    ARC = auto()
+    LIBRARY = auto()
+    PRINTER = auto()
 
 
-XROOTD_GSI, XROOTD_HTTPS = Consumer
+XROOTD_GSI, XROOTD_HTTPS, LCMAPS, ARC, LIBRARY, PRINTER = Consumer
 EVERYBODY = frozenset(Consumer)
 NOBODY: frozenset[Consumer] = frozenset()
+_PRINTED = frozenset({PRINTER})
+# ARC looks into no `.lsc` file, at no target, and of the holder at the name alone
+_ARC_AS_WELL = frozenset({ARC, PRINTER})
 
 # what a consumer has for its host: the machine's name, or what it was told where that does not resolve
 HERE = (socket.gethostname(), "localhost")
@@ -252,20 +259,20 @@ CASES = (
     Case("delegated limited", _delegated(ProxyKind.LIMITED), EVERYBODY),
     Case("below a proxy", _below_a_proxy, EVERYBODY),
     Case("target", _for_targets("elsewhere.example", *HERE), EVERYBODY),
-    Case("target elsewhere", _for_targets("elsewhere.example"), NOBODY),
+    Case("target elsewhere", _for_targets("elsewhere.example"), _ARC_AS_WELL),
     Case("none", lambda site: delegate(_jane(site)).to_pem(), NOBODY),
     Case("other group", _with("/cms/heavy"), NOBODY),
     Case("other VO", _only_atlas, NOBODY),
-    Case("expired", _at(-3 * HOUR), NOBODY),
-    Case("not yet valid", _at(HOUR), NOBODY),
-    Case("stolen", _stolen, NOBODY),
-    Case("stolen, with chain", _stolen_with_chain, NOBODY),
-    Case("of an earlier certificate", _of_another_certificate, NOBODY),
-    Case("signer's CA untrusted", _by(_impostor), NOBODY),
-    Case("signer without lsc", _by(_another_host), NOBODY),
-    Case("signer not in lsc", _by(_another_host_by_the_same_name), NOBODY),
-    Case("signer of another VO", _by(_another_vo), NOBODY),
-    Case("content altered", _altered, NOBODY),
-    Case("signature tampered", _signature_tampered, NOBODY),
-    Case("signed with another key", _signed_with_another_key, NOBODY),
+    Case("expired", _at(-3 * HOUR), _PRINTED),
+    Case("not yet valid", _at(HOUR), _PRINTED),
+    Case("stolen", _stolen, _PRINTED),
+    Case("stolen, with chain", _stolen_with_chain, _PRINTED),
+    Case("of an earlier certificate", _of_another_certificate, _ARC_AS_WELL),
+    Case("signer's CA untrusted", _by(_impostor), _PRINTED),
+    Case("signer without lsc", _by(_another_host), _ARC_AS_WELL),
+    Case("signer not in lsc", _by(_another_host_by_the_same_name), _ARC_AS_WELL),
+    Case("signer of another VO", _by(_another_vo), _ARC_AS_WELL),
+    Case("content altered", _altered, _PRINTED),
+    Case("signature tampered", _signature_tampered, _PRINTED),
+    Case("signed with another key", _signed_with_another_key, _PRINTED),
 )
