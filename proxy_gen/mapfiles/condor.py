@@ -184,7 +184,9 @@ class Reader:
                 if expression == name:
                     return _substituted(account, [name])
             elif found := expression.search(name):
-                return _substituted(account, [found[0], *(group or "" for group in found.groups())])
+                # PCRE counts groups up to the last that took part
+                last = max((index for index, group in enumerate(found.groups(), 1) if group is not None), default=0)
+                return _substituted(account, [found[0], *(group or "" for group in found.groups()[:last])])
         return None
 
 

@@ -62,7 +62,7 @@ def mapped(condor_mapfile: Path, tmp_path: Path) -> MapNames:
 
 
 def _names(rules: Sequence[Rule]) -> dict[str, str]:
-    return {d.dn: d.account for each in rules for _, d in examples(each) if d.account is not None}
+    return {d.dn: d.account for each in rules for _, d in examples(each) if d.dn and d.account}
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.value)

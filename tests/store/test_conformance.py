@@ -80,6 +80,53 @@ async def test_put_renews_a_life(bench: Bench) -> None:
     assert await bench.store.get("a") is not None
 
 
+async def scanned(bench: Bench, prefix: str) -> dict[str, bytes]:
+    return {key: record.value async for key, record in bench.store.scan(prefix)}
+
+
+async def test_a_scan_gives_what_begins_so_in_order(bench: Bench) -> None:
+    keys = ["owner/b", "owner/a", "owner", "owners", "owner/\u00fc", "owner/\U0001f600", "Owner/c", "owner/%_", "p"]
+    for key in keys:
+        await put(bench, key, key.encode())
+    wanted = sorted(key for key in keys if key.startswith("owner/"))
+    assert list((await scanned(bench, "owner/")).items()) == [(key, key.encode()) for key in wanted]
+    assert list(await scanned(bench, "")) == sorted(keys)
+    assert await scanned(bench, "nothing") == {}
+
+
+async def test_a_scan_gives_whole_records(bench: Bench) -> None:
+    await put(bench, "a", b"1")
+    version = await put(bench, "a", b"2", life=10)
+    (found,) = [each async for each in bench.store.scan("a")]
+    assert found == ("a", await bench.store.get("a"))
+    assert (found[1].version, found[1].expires_at) == (version, bench.now + 10)
+
+
+async def test_a_scan_passes_over_what_has_ended(bench: Bench) -> None:
+    await put(bench, "a1", b"1", life=10)
+    await put(bench, "a2", b"2", life=100)
+    await put(bench, "a3", b"3")
+    await bench.store.delete("a3")
+    await bench.elapse(10)
+    assert await scanned(bench, "a") == {"a2": b"2"}
+
+
+async def test_a_scan_of_many_may_be_left_and_written_under(bench: Bench) -> None:
+    keys = [f"k{i:04}" for i in range(520)]  # more than a page
+    for key in keys:
+        await put(bench, key, b"")
+    async for key, _ in bench.store.scan("k"):
+        assert key == "k0000"
+        break
+    seen = []
+    async for key, _ in bench.store.scan("k"):
+        seen.append(key)
+        await bench.store.delete(key)
+        await put(bench, "j" + key, b"")
+    assert seen == keys
+    assert len(await scanned(bench, "jk")) == len(keys)
+
+
 async def test_compare_and_set(bench: Bench) -> None:
     first = await put(bench, "a", b"1", ABSENT)
     second = await put(bench, "a", b"2", first)

@@ -46,6 +46,15 @@ class StoreMachine(RuleBasedStateMachine):
     def get(self, key: str) -> None:
         assert self.loop.run_until_complete(self.store.get(key)) == self.alive(key)
 
+    @rule(prefix=st.sampled_from(["", "a", "b", "ab"]))
+    def scan(self, prefix: str) -> None:
+        async def scanned() -> list[tuple[str, Record]]:
+            return [found async for found in self.store.scan(prefix)]
+
+        alive = [(key, record) for key in sorted(self.records) if (record := self.alive(key)) is not None]
+        wanted = [found for found in alive if found[0].startswith(prefix)]
+        assert self.loop.run_until_complete(scanned()) == wanted
+
     @rule(
         key=KEYS,
         value=st.binary(max_size=20),

@@ -98,6 +98,18 @@ async def test_rotation_the_first_seals_and_all_open(inner: MemoryStore) -> None
         await opened(inner, old, ring=(NEW,))
 
 
+async def test_a_scan_passes_over_what_another_ring_sealed(
+    inner: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    await SealedStore(inner, RING).put("a1", SECRET, expires_at=LATER)
+    await SealedStore(inner, (NEW,)).put("a2", b"new", expires_at=LATER)
+    await inner.put("a3", b"never sealed", expires_at=LATER)
+    found = [(key, record.value) async for key, record in SealedStore(inner, (NEW,)).scan("a")]
+    assert found == [("a2", b"new")]
+    (logged,) = caplog.records
+    assert (logged.levelname, logged.message, logged.__dict__["count"]) == ("WARNING", "records_unreadable", 2)
+
+
 async def test_refusals_name_no_secret(inner: MemoryStore) -> None:
     raw = await sealed(inner)
     with pytest.raises(StoreUnavailableError) as caught:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
+# under which all owners are
+OWNERS = "owner/"
+
 
 @lru_cache(maxsize=10_000)  # each request asks for its own
 def session_key(issuer: str, subject: str) -> str:
@@ -14,7 +17,7 @@ def session_key(issuer: str, subject: str) -> str:
 
 def owner_key(canonical_dn: str) -> str:
     """Whose a DN is."""
-    return "owner/" + digest(canonical_dn)
+    return OWNERS + digest(canonical_dn)
 
 
 def end_entity_key(issuer: str, subject: str, generation: str, dn: str, authority: str) -> str:

@@ -50,9 +50,8 @@ def faults(form: Format, source: Source, exported: Export) -> list[str]:
 
 def examples(rule: Rule) -> Iterator[tuple[Identity, Decision]]:
     """Yield identities that the rule takes, with its decisions."""
-    claims = {piece.claim for piece in rule.dn.pieces if isinstance(piece, Placeholder)}
-    if rule.account is not None:
-        claims |= {piece.claim for piece in rule.account.pieces if isinstance(piece, Placeholder)}
+    pieces = [piece for template in (rule.dn, rule.account) if template is not None for piece in template.pieces]
+    claims = {piece.claim for piece in pieces if isinstance(piece, Placeholder)}
     fixed = {"sub": rule.when.sub, "client_id": rule.when.client_id, **rule.when.claims}
     free = sorted(claim for claim in claims if not fixed.get(claim))
     pinned = {claim: values for claim, values in fixed.items() if values}
@@ -87,6 +86,8 @@ def _names(source: Source, mapped: Callable[[str], str | None], whole: Sequence[
     names = {one.dn for one in source.known}
     for rule in source.rules:
         for _, decision in examples(rule):
+            if decision.dn is None:
+                continue
             names.add(decision.dn)
             if rule in whole and mapped(decision.dn) != decision.account:
                 found.append(f"{decision.dn} has not the account {decision.account}, which rule '{rule.name}' gives")

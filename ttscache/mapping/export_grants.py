@@ -102,29 +102,46 @@ def contradict(one: Grant, other: Grant) -> bool:
 
 
 def grants(rule: Rule) -> list[Grant]:
-    """Return what a rule can give: one grant for each combination of the claims that its conditions fix."""
+    """Return what a rule can give: one grant for each combination of the claims that its conditions fix.
+
+    Of a rule without a DN of its own, whose authority brings it along, nothing is known.
+    """
+    if rule.dn is None:
+        return []
+    variants = _variants(rule)
+    if variants is None:
+        unclear = f"its conditions allow more than {_MAX_VARIANTS} combinations of the claims in its names"
+        return [grant for grant in (_grant(rule, rule.dn, rule.account, unclear),) if grant is not None]
+    return [grant for claims in variants if (grant := _variant(rule, rule.dn, claims)) is not None]
+
+
+def one_account(rule: Rule) -> str | None:
+    """Return the account that a rule gives to all, or None where it gives none, or not one alone."""
+    if rule.account is None:
+        return None
+    accounts: set[str | None] = set()
+    for claims in _variants(rule) or ({},):
+        try:
+            account, unclear = _account(_with_values(rule.account, claims, in_dn=False))
+        except ClaimUnfitError:
+            continue
+        accounts.add(None if unclear or account.claim is not None else account.prefix)
+    found = accounts.pop() if len(accounts) == 1 else None
+    return found if found is not None and is_account(found) else None
+
+
+def _variants(rule: Rule) -> list[dict[str, str]] | None:
+    """Return the combinations of what the conditions fix of the claims in the rule's names; None if too many."""
     placed = {piece.claim for piece in _pieces(rule.dn, rule.account) if isinstance(piece, Placeholder)}
     fixed = {claim: values for claim, values in _fixed(rule).items() if claim in placed}
     if prod(len(values) for values in fixed.values()) > _MAX_VARIANTS:
-        unclear = f"its conditions allow more than {_MAX_VARIANTS} combinations of the claims in its names"
-        return [g for g in (_grant(rule, rule.dn, rule.account, unclear),) if g is not None]
-    variants = (dict(zip(fixed, values, strict=True)) for values in product(*fixed.values()))
-    return [grant for claims in variants if (grant := _variant(rule, claims)) is not None]
-
-
-def one_account(rule: Rule) -> Account | None:
-    """Return the account that a rule gives to all, or None where it gives none, or not one alone."""
-    found = grants(rule)
-    accounts = {grant.account for grant in found}
-    if len(accounts) != 1 or any(grant.unclear for grant in found):
         return None
-    account = accounts.pop()
-    return None if account is None or account.claim is not None else account
+    return [dict(zip(fixed, values, strict=True)) for values in product(*fixed.values())]
 
 
-def _variant(rule: Rule, claims: Mapping[str, str]) -> Grant | None:
+def _variant(rule: Rule, template: Template, claims: Mapping[str, str]) -> Grant | None:
     try:
-        dn = _with_values(rule.dn, claims, in_dn=True)
+        dn = _with_values(template, claims, in_dn=True)
         account = None if rule.account is None else _with_values(rule.account, claims, in_dn=False)
     except ClaimUnfitError:
         return None  # the mapping refuses it as well

@@ -21,8 +21,8 @@ def group_accounts(rules: Sequence[Rule], *, pools: bool) -> tuple[dict[Fqan, st
     accounts: dict[str, str] = {}
     for rule in rules:
         account = one_account(rule)
-        if account is not None and (pools or not account.prefix.startswith(".")):
-            accounts[rule.name] = account.prefix
+        if account is not None and (pools or not account.startswith(".")):
+            accounts[rule.name] = account
         elif rule.account is not None and fqans[rule.name]:
             left_out.setdefault(rule.name, _why_no_account(account is not None))
     said = {rule.name for rule in rules if fqans[rule.name] and rule.name in accounts and rule.name not in left_out}

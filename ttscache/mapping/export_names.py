@@ -42,7 +42,7 @@ def condor_entries(rules: Sequence[Rule]) -> tuple[list[condor.Entry], list[Left
             entries.append(entry)
         else:
             left_out.append(LeftOut(grant.rule, why))
-    return entries, _once(left_out)
+    return entries, _once(left_out + _without_dn(rules))
 
 
 def known_accounts(rules: Sequence[Rule], known: Iterable[KnownName]) -> tuple[dict[str, str], list[LeftOut]]:
@@ -73,7 +73,7 @@ def known_accounts(rules: Sequence[Rule], known: Iterable[KnownName]) -> tuple[d
         elif account is not None:
             names[one.dn] = account
     left_out += [LeftOut(rule.name, why) for rule in rules if (why := _unkept(rule, by_rule.get(rule.name, [])))]
-    return names, _once(left_out)
+    return names, _once(left_out + _without_dn(rules))
 
 
 def gridmap_accounts(
@@ -132,6 +132,10 @@ def _still_fits(account: str | None, template: Template | None) -> bool:
 
 def _unsayable(standing: Standing) -> str | None:
     return standing.clash or standing.grant.unclear
+
+
+def _without_dn(rules: Sequence[Rule]) -> list[LeftOut]:
+    return [LeftOut(r.name, "its DN is its authority's") for r in rules if r.dn is None and r.account is not None]
 
 
 def _excluded(standing: Standing) -> list[LeftOut]:

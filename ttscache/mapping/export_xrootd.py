@@ -48,8 +48,7 @@ def token_entries(rules: Sequence[Rule], issuer: str, *, groups_claim: bool) -> 
     for rule in rules:
         if rule.when.issuer and issuer not in rule.when.issuer:
             continue
-        given = one_account(rule)
-        account = None if given is None else given.prefix
+        account = one_account(rule)
         why = _why_not_in_tokens(rule, account, groups_claim=groups_claim)
         for earlier, its_account in missing:
             if why is None and account != its_account and _share_a_subject(earlier, rule):
@@ -94,7 +93,7 @@ def _covered(path: str, wider: set[str]) -> bool:
 def _accounts(rule: Rule, rules: Sequence[Rule], known: Sequence[KnownName]) -> list[str]:
     account = one_account(rule)
     if account is not None:
-        return [account.prefix]
+        return [account]
     names, _ = known_accounts(rules, known)
     return sorted({names[one.dn] for one in known if one.rule == rule.name and one.dn in names})
 

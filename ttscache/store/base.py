@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,6 +57,13 @@ class Store(Protocol):
 
     async def delete(self, key: str) -> None:
         """Remove a record if it is there."""
+
+    def scan(self, prefix: str) -> AsyncIterator[tuple[str, Record]]:
+        """Yield the keys that begin so, in the order of their code points, with their records.
+
+        Not a snapshot: what is written or deleted meanwhile may be there or not. What cannot be read (sealed with a
+        key that is not ours) is passed over, and that is logged.
+        """
 
     async def acquire(self, name: str, *, seconds: float) -> Lease | None:
         """Take the lease of this name for so long, or return None while another holds it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from ttscache.store.base import ABSENT, ConflictError, Lease, Record
 
@@ -37,6 +37,12 @@ class MemoryStore:
     async def delete(self, key: str) -> None:
         """See Store."""
         self._records.pop(key, None)
+
+    async def scan(self, prefix: str) -> AsyncIterator[tuple[str, Record]]:
+        """See Store."""
+        for key in sorted(key for key in self._records if key.startswith(prefix)):
+            if (record := await self.get(key)) is not None:
+                yield key, record
 
     async def acquire(self, name: str, *, seconds: float) -> Lease | None:
         """See Store."""

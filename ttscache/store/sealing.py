@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from ttscache.errors import RecordUnreadableError
 from ttscache.store.base import Lease, Record, Store
 
+_log = logging.getLogger(__name__)
 SEALING_KEY_BYTES = 32
 _NONCE_BYTES = 12  # NIST SP 800-38D section 8.2: 96 bits, random; a key is to be changed before 2**32 sealings
 _FORMAT = b"\x01"
@@ -48,6 +50,19 @@ class SealedStore:
     async def delete(self, key: str) -> None:
         """See Store."""
         await self._inner.delete(key)
+
+    async def scan(self, prefix: str) -> AsyncIterator[tuple[str, Record]]:
+        """See Store."""
+        unread = 0
+        async for key, record in self._inner.scan(prefix):
+            try:
+                value = self._open(key, record.value)
+            except RecordUnreadableError:
+                unread += 1
+                continue
+            yield key, Record(value, record.version, record.expires_at)
+        if unread:
+            _log.warning("records_unreadable", extra={"count": unread, "prefix": prefix})
 
     async def acquire(self, name: str, *, seconds: float) -> Lease | None:
         """See Store."""

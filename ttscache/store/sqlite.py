@@ -11,8 +11,10 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,6 +38,8 @@ INSERT OR IGNORE INTO counters VALUES ('sequence', 0);
 """
 # another process of this machine may be writing; its transactions take milliseconds
 _BUSY_TIMEOUT_SECONDS = 5.0
+# records of a scan that are in memory at once
+_PAGE = 500
 
 
 class SqliteStore:
@@ -72,6 +76,14 @@ class SqliteStore:
     async def delete(self, key: str) -> None:
         """See Store."""
         await self._run(lambda: self._write("DELETE FROM records WHERE key = ?", (key,)))
+
+    async def scan(self, prefix: str) -> AsyncIterator[tuple[str, Record]]:
+        """See Store."""
+        after: str | None = None
+        while page := await self._run(partial(self._page, prefix, after)):
+            for found in page:
+                yield found
+            after = page[-1][0]
 
     async def acquire(self, name: str, *, seconds: float) -> Lease | None:
         """See Store."""
@@ -149,6 +161,16 @@ class SqliteStore:
             "SELECT value, version, expires_at FROM records WHERE key = ? AND expires_at > ?", (key, self._clock())
         ).fetchone()
         return None if row is None else Record(*row)
+
+    def _page(self, prefix: str, after: str | None) -> list[tuple[str, Record]]:
+        """Return the next records, behind a key. SQLite's order of texts is that of their UTF-8: of code points."""
+        rows = self._connection.execute(
+            "SELECT key, value, version, expires_at FROM records"
+            " WHERE key >= ? AND key IS NOT ? AND expires_at > ? ORDER BY key LIMIT ?",
+            (prefix if after is None else after, after, self._clock(), _PAGE),
+        )
+        found = ((key, Record(*record)) for key, *record in rows)
+        return list(takewhile(lambda each: each[0].startswith(prefix), found))
 
     def _put(self, key: str, value: bytes, expires_at: float, if_version: int | None) -> int:
         with self._transaction():
