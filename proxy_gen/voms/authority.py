@@ -7,7 +7,6 @@ port (XRootD and LCMAPS want it); FQANs in their long form.
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +17,25 @@ from cryptography import x509
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from proxy_gen.ca import authority_key_identifier, validity_within
+from proxy_gen.ca import validity_within
+from proxy_gen.certificate_rules import require_end_entity, require_sound
 from proxy_gen.credential import Credential
-from proxy_gen.errors import AttributeCertificateError, IssuanceError
+from proxy_gen.errors import AttributeCertificateError, IssuanceError, VerificationError
 from proxy_gen.names import DistinguishedName
+from proxy_gen.pci import proxy_cert_info
 from proxy_gen.voms import signatures
-from proxy_gen.voms.certificate import MAX_FQANS, AttributeCertificate, GenericAttribute
+from proxy_gen.voms.certificate import (
+    MAX_CERTIFICATE_BYTES,
+    MAX_FQANS,
+    MAX_SERIAL_BITS,
+    AttributeCertificate,
+    GenericAttribute,
+)
+from proxy_gen.voms.extensions import MAX_ATTRIBUTES, MAX_TARGETS
 from proxy_gen.voms.fqan import Fqan
 from proxy_gen.voms.general_names import directory_name, uri
+from proxy_gen.voms.key_id import key_identifier
+from proxy_gen.voms.policy_authority import PolicyAuthority, is_host
 from proxy_gen.voms.structures import (
     AUTHORITY_KEY_IDENTIFIER,
     FQANS,
@@ -53,10 +63,6 @@ from proxy_gen.voms.structures import (
     Validity,
 )
 
-_VO = re.compile(r"[A-Za-z0-9_.-]{1,255}\Z")
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z")
-_MAX_PORT = 65535
-_MAX_ATTRIBUTE_CHARACTERS = 1024
 # RFC 5280 section 4.1.2.2 allows 20 octets
 _SERIAL_BITS = 159
 _ALGORITHM = Algorithm(oid=signatures.RSA_ALGORITHM, parameters=asn1.Null())
@@ -77,9 +83,27 @@ class AttributeAuthority:
     def __post_init__(self) -> None:
         if not isinstance(self.credential.key, rsa.RSAPrivateKey):
             raise AttributeCertificateError("aa_unfit", "an attribute authority needs its private key, and an RSA one")
-        if not _VO.match(self.vo) or not _HOST.match(self.host) or not 0 < self.port <= _MAX_PORT:
+        try:
+            self._policy_authority  # noqa: B018 - made on first use, which is here
+        except ValueError:
             raise AttributeCertificateError(
                 "aa_unfit", "the authority's VO, host or port is not of the form vo://host:port"
+            ) from None
+        self._require_signer()
+
+    def _require_signer(self) -> None:
+        """RFC 5755 section 4.5: the signer is an end entity that may sign, no CA; and no proxy."""
+        try:
+            require_sound(self.certificate, 0)
+            require_end_entity(self.certificate, 0)
+            is_proxy = proxy_cert_info(self.certificate) is not None
+        except (VerificationError, ValueError) as error:
+            raise AttributeCertificateError("aa_unfit", f"the authority's certificate: {error}") from None
+        if is_proxy:
+            raise AttributeCertificateError("aa_unfit", "an attribute authority signs with a certificate, not a proxy")
+        if self._key_id is None:
+            raise AttributeCertificateError(
+                "aa_unfit", "the subject key identifier is not the SHA-1 of the key, which VOMS compares it with"
             )
 
     @property
@@ -124,8 +148,11 @@ class AttributeAuthority:
         )
         signed = asn1.encode_der(information)
         signature = signatures.sign(self._key, signed)
+        der = _assembled(signed, signature)
+        if len(der) > MAX_CERTIFICATE_BYTES:
+            raise AttributeCertificateError("ac_request", "more is asked for than an attribute certificate may hold")
         return AttributeCertificate(
-            der=_assembled(signed, signature),
+            der=der,
             holder_name=DistinguishedName(holder.subject),
             holder_serial=holder.serial_number,
             issuer=DistinguishedName(self.certificate.subject),
@@ -153,11 +180,10 @@ class AttributeAuthority:
             raise AttributeCertificateError("ac_request", f"between 1 and {MAX_FQANS} FQANs must be asked for")
         if any(fqan.vo != self.vo for fqan in fqans):
             raise AttributeCertificateError("ac_request", f"an FQAN is not of the VO '{self.vo}'")
-        texts = [text for one in attributes for text in (one.name, one.value, one.qualifier)]
-        if any(len(text) > _MAX_ATTRIBUTE_CHARACTERS or not text.isprintable() for text in texts):
+        if len(attributes) > MAX_ATTRIBUTES or not all(one.is_sayable for one in attributes):
             raise AttributeCertificateError("ac_request", "a generic attribute is too long or has control characters")
-        if not all(map(_HOST.match, targets)):
-            raise AttributeCertificateError("ac_request", "a target is no host's name")
+        if len(targets) > MAX_TARGETS or not all(map(is_host, targets)):
+            raise AttributeCertificateError("ac_request", f"a target is no host's name, or more than {MAX_TARGETS} are")
 
     @cached_property
     def _key(self) -> rsa.RSAPrivateKey:
@@ -166,8 +192,12 @@ class AttributeAuthority:
         return self.credential.key
 
     @cached_property
+    def _policy_authority(self) -> PolicyAuthority:
+        return PolicyAuthority(self.vo, self.host, self.port)
+
+    @cached_property
     def _key_id(self) -> bytes | None:
-        return authority_key_identifier(self.certificate).key_identifier
+        return key_identifier(self.certificate)
 
     @cached_property
     def _issuer(self) -> V2Form:
@@ -175,7 +205,7 @@ class AttributeAuthority:
 
     @cached_property
     def _uri(self) -> asn1.TLV:
-        return uri(f"{self.vo}://{self.host}:{self.port}")
+        return uri(self._policy_authority.uri)
 
     def _fqan_attribute(self, fqans: Sequence[Fqan]) -> Attribute:
         octets = [fqan.long.encode() for fqan in fqans]
@@ -189,13 +219,7 @@ class AttributeAuthority:
             # RFC 5755 section 4.3.2: whoever does not know it must not take the certificate
             extensions.append(Extension(oid=TARGETS, critical=True, value=asn1.encode_der(listed)))
         if attributes:
-            values = [
-                GenericAttributeValue(
-                    name=one.name.encode(), value=one.value.encode(), qualifier=one.qualifier.encode()
-                )
-                for one in attributes
-            ]
-            group = GenericAttributeGroup(authority=[self._uri], attributes=values)
+            group = GenericAttributeGroup(authority=[self._uri], attributes=[_generic(one) for one in attributes])
             value = asn1.encode_der(GenericAttributeList(groups=[group]))
             extensions.append(Extension(oid=GENERIC_ATTRIBUTES, critical=False, value=value))
         return extensions
@@ -230,4 +254,6 @@ def _named(holder: x509.Certificate) -> IssuerSerial:
         name = directory_name(holder.subject)
     except (ValueError, TypeError):
         raise IssuanceError("holder_malformed", "the holder's certificate has a malformed subject") from None
+    if holder.serial_number.bit_length() > MAX_SERIAL_BITS:
+        raise IssuanceError("holder_malformed", "the holder's certificate has a serial number without bounds")
     return IssuerSerial(issuer=[name], serial=holder.serial_number, issuer_uid=None)

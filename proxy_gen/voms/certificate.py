@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,47 +9,40 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat import asn1
 
-from proxy_gen.credential import MAX_CHAIN
-from proxy_gen.errors import AttributeCertificateError, FqanRefusedError
+from proxy_gen.errors import AttributeCertificateError, FqanRefusedError, VerificationError
 from proxy_gen.names import DistinguishedName
+from proxy_gen.voms.extensions import Extensions, GenericAttribute
 from proxy_gen.voms.fqan import Fqan
 from proxy_gen.voms.general_names import read_directory_name, read_uri
+from proxy_gen.voms.policy_authority import PolicyAuthority
 from proxy_gen.voms.structures import (
     ATTRIBUTE_CERTIFICATES,
-    AUTHORITY_KEY_IDENTIFIER,
     FQANS,
-    GENERIC_ATTRIBUTES,
-    NO_REVOCATION_AVAILABLE,
-    SIGNER_CERTIFICATES,
-    TARGETS,
     VERSION_2,
     Attribute,
     CertificateList,
-    GenericAttributeList,
     IetfAttribute,
     Information,
-    KeyIdentifier,
     SignedCertificate,
-    SignerChain,
-    TargetList,
 )
+
+__all__ = [
+    "MAX_CERTIFICATES",
+    "MAX_CERTIFICATE_BYTES",
+    "MAX_FQANS",
+    "AttributeCertificate",
+    "GenericAttribute",
+    "attribute_certificates",
+    "encode_extension",
+]
 
 # With a thousand FQANs and two certificates of RSA-4096.
 MAX_CERTIFICATE_BYTES = 128 * 1024
 # One for each VO; nobody is in more.
 MAX_CERTIFICATES = 16
 MAX_FQANS = 1000
-_AUTHORITY = re.compile(r"(?P<vo>[A-Za-z0-9_.-]{1,255})://(?P<host>[A-Za-z0-9.-]{1,253}):(?P<port>[0-9]{1,5})\Z")
-_UNDERSTOOD = frozenset({SIGNER_CERTIFICATES, GENERIC_ATTRIBUTES, TARGETS, NO_REVOCATION_AVAILABLE})
-
-
-@dataclass(frozen=True)
-class GenericAttribute:
-    """A name and a value that a VO gives its members; ``qualifier`` is the group or VO that it holds for."""
-
-    name: str
-    value: str
-    qualifier: str
+# Far above what RFC 5280 section 4.1.2.2 allows; Python refuses to print a number of 10,000 octets.
+MAX_SERIAL_BITS = 1024
 
 
 @dataclass(frozen=True)
@@ -94,7 +86,7 @@ class AttributeCertificate:
             )
         try:
             return _parsed(der)
-        except (ValueError, TypeError, LookupError, OverflowError, x509.InvalidVersion, FqanRefusedError):
+        except (ValueError, TypeError, x509.InvalidVersion, FqanRefusedError, VerificationError):
             raise AttributeCertificateError("ac_malformed", "an attribute certificate is malformed") from None
 
 
@@ -110,6 +102,8 @@ def attribute_certificates(certificate: x509.Certificate) -> tuple[AttributeCert
         listed = asn1.decode_der(CertificateList, found.value).certificates
     except (ValueError, TypeError):
         raise AttributeCertificateError("ac_malformed", "the list of attribute certificates is malformed") from None
+    if not listed:
+        raise AttributeCertificateError("ac_malformed", "the list of attribute certificates is empty")
     if len(listed) > MAX_CERTIFICATES:
         raise AttributeCertificateError("ac_too_large", f"more than {MAX_CERTIFICATES} attribute certificates")
     return tuple(AttributeCertificate.parse(asn1.encode_der(one)) for one in listed)
@@ -125,80 +119,55 @@ def _parsed(der: bytes) -> AttributeCertificate:
     outer = asn1.decode_der(SignedCertificate, der)
     signed = asn1.encode_der(outer.information)
     inner = asn1.decode_der(Information, signed)
-    if inner.version != VERSION_2 or inner.signature.oid != outer.algorithm.oid or outer.signature.padding_bits():
-        raise ValueError("not an attribute certificate of version 2 with one algorithm")
-    extensions = _Extensions(inner)
+    _require_sound(inner, outer)
+    holder, extensions = inner.holder.certificate, Extensions(inner.extensions)
     authority, fqans = _fqans(inner.attributes)
     return AttributeCertificate(
         der=der,
-        holder_name=read_directory_name(inner.holder.certificate.issuer),
-        holder_serial=inner.holder.certificate.serial,
+        holder_name=read_directory_name(holder.issuer),
+        holder_serial=holder.serial,
         issuer=read_directory_name(inner.issuer.names),
         serial=inner.serial,
         not_before=inner.validity.not_before.as_datetime(),
         not_after=inner.validity.not_after.as_datetime(),
-        vo=authority["vo"],
-        host=authority["host"],
-        port=int(authority["port"]),
+        vo=authority.vo,
+        host=authority.host,
+        port=authority.port,
         fqans=fqans,
-        attributes=extensions.generic_attributes(),
+        attributes=extensions.generic_attributes(authority),
         targets=extensions.targets(),
         chain=extensions.chain(),
         authority_key_id=extensions.authority_key_id(),
-        is_final=NO_REVOCATION_AVAILABLE in extensions.values,
+        is_final=extensions.is_final(),
         algorithm=outer.algorithm.oid,
         signature=outer.signature.as_bytes(),
         signed=signed,
     )
 
 
-def _fqans(attributes: Sequence[Attribute]) -> tuple[re.Match[str], tuple[Fqan, ...]]:
-    """Return the policy authority and the FQANs; other attributes are not VOMS's and say nothing here."""
-    (values,) = (attribute.values.as_list() for attribute in attributes if attribute.type == FQANS)
-    (value,) = values
+def _require_sound(inner: Information, outer: SignedCertificate) -> None:
+    """What the types do not say. Raises ValueError, and AttributeCertificateError for what VOMS does not have."""
+    if inner.version != VERSION_2 or outer.signature.padding_bits():
+        raise ValueError("not an attribute certificate of version 2, or its signature no octets")
+    if asn1.encode_der(inner.signature) != asn1.encode_der(outer.algorithm):
+        raise ValueError("not the algorithm that is signed")
+    if max(abs(inner.serial), abs(inner.holder.certificate.serial)).bit_length() > MAX_SERIAL_BITS:
+        raise ValueError("a serial number without bounds")
+    if any(time.as_datetime().microsecond for time in (inner.validity.not_before, inner.validity.not_after)):
+        raise ValueError("RFC 5755 section 4.2.6 has no fractions of seconds")
+    if inner.issuer_uid is not None or inner.holder.certificate.issuer_uid is not None:
+        raise AttributeCertificateError("ac_unsupported", "an attribute certificate has a unique identifier")
+
+
+def _fqans(attributes: Sequence[Attribute]) -> tuple[PolicyAuthority, tuple[Fqan, ...]]:
+    """Return the policy authority and the FQANs. Another attribute beside them is refused, as VOMS cannot read it."""
+    (attribute,) = attributes
+    (value,) = attribute.values.as_list()
     decoded = asn1.decode_der(IetfAttribute, asn1.encode_der(value))
-    authority = _AUTHORITY.match(read_uri(decoded.authority))
-    fqans = tuple(Fqan.parse(raw.decode("ascii")) for raw in decoded.values[: MAX_FQANS + 1])
-    if authority is None or not 0 < len(fqans) <= MAX_FQANS:
-        raise ValueError("no policy authority vo://host:port, or not a number of FQANs that anybody has")
-    if any(fqan.vo != authority["vo"] for fqan in fqans):
+    authority = PolicyAuthority.parse(read_uri(decoded.authority))
+    if attribute.type != FQANS or not 0 < len(decoded.values) <= MAX_FQANS:
+        raise ValueError("no FQANs, or more than anybody has")
+    fqans = tuple(Fqan.parse(raw.decode("ascii")) for raw in decoded.values)
+    if any(fqan.vo != authority.vo for fqan in fqans):
         raise ValueError("an FQAN of another VO than the policy authority's")
     return authority, fqans
-
-
-class _Extensions:
-    """The extensions of an attribute certificate, each of which may be there once."""
-
-    def __init__(self, information: Information) -> None:
-        self.values = {extension.oid: extension.value for extension in information.extensions}
-        if len(self.values) < len(information.extensions):
-            raise ValueError("an extension is there twice")
-        if any(extension.critical and extension.oid not in _UNDERSTOOD for extension in information.extensions):
-            raise AttributeCertificateError(
-                "ac_unsupported", "an attribute certificate has an unknown critical extension"
-            )
-
-    def chain(self) -> tuple[x509.Certificate, ...]:
-        value = self.values.get(SIGNER_CERTIFICATES)
-        return () if value is None else tuple(asn1.decode_der(SignerChain, value).certificates[:MAX_CHAIN])
-
-    def generic_attributes(self) -> tuple[GenericAttribute, ...]:
-        value = self.values.get(GENERIC_ATTRIBUTES)
-        if value is None:
-            return ()
-        groups = asn1.decode_der(GenericAttributeList, value).groups
-        return tuple(
-            GenericAttribute(*(octets.decode() for octets in (one.name, one.value, one.qualifier)))
-            for group in groups
-            for one in group.attributes
-        )
-
-    def targets(self) -> tuple[str, ...] | None:
-        value = self.values.get(TARGETS)
-        if value is None:
-            return None
-        return tuple(read_uri([target.name]) for target in asn1.decode_der(TargetList, value).targets)
-
-    def authority_key_id(self) -> bytes | None:
-        value = self.values.get(AUTHORITY_KEY_IDENTIFIER)
-        return None if value is None else asn1.decode_der(KeyIdentifier, value).key_id

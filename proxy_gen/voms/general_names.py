@@ -10,19 +10,14 @@ from cryptography.hazmat import asn1
 from cryptography.x509.name import _ASN1Type
 
 from proxy_gen.names import DistinguishedName
+from proxy_gen.trust import _canonical_der
 from proxy_gen.voms.structures import DirectoryName, NameAttribute
 
 _DIRECTORY_NAME = b"\xa4"
 _URI = b"\x86"
 _SEQUENCE = b"\x30"
-# how the text of each string type is in its octets
-_ENCODINGS = {
-    _ASN1Type.UTF8String: "utf-8",
-    _ASN1Type.PrintableString: "ascii",
-    _ASN1Type.IA5String: "ascii",
-    _ASN1Type.BMPString: "utf-16-be",
-    _ASN1Type.UniversalString: "utf-32-be",
-}
+# as `cryptography` reads a certificate's names: the other types as UTF-8, whatever they are called
+_WIDE_ENCODINGS = {_ASN1Type.BMPString: "utf-16-be", _ASN1Type.UniversalString: "utf-32-be"}
 
 
 def directory_name(name: x509.Name) -> asn1.TLV:
@@ -47,7 +42,15 @@ def read_directory_name(names: Sequence[asn1.TLV]) -> DistinguishedName:
 
 def read_uri(names: Sequence[asn1.TLV]) -> str:
     """Return the one URI that is there. Raises ValueError for anything else."""
-    return bytes(_only(names, _URI).data).decode("ascii")
+    text = bytes(_only(names, _URI).data).decode("ascii")
+    if not text.isprintable():
+        raise ValueError("a control character in a URI")
+    return text
+
+
+def same_name(one: DistinguishedName, other: DistinguishedName) -> bool:
+    """Tell whether two names are one, as OpenSSL's ``X509_NAME_cmp`` does for VOMS: VOMS servers respell names."""
+    return one == other or _canonical_der(one.name) == _canonical_der(other.name)
 
 
 def _only(names: Sequence[asn1.TLV], tag: bytes) -> asn1.TLV:
@@ -56,9 +59,12 @@ def _only(names: Sequence[asn1.TLV], tag: bytes) -> asn1.TLV:
     return names[0]
 
 
-def _attribute(attribute: NameAttribute) -> x509.NameAttribute[str]:
-    kind = _ASN1Type(attribute.value.tag_bytes[0])
-    text = bytes(attribute.value.data).decode(_ENCODINGS[kind])
+def _attribute(attribute: NameAttribute) -> x509.NameAttribute[str | bytes]:
+    (tag,) = attribute.value.tag_bytes
+    kind, octets = _ASN1Type(tag), bytes(attribute.value.data)
+    if kind is _ASN1Type.BitString:
+        return x509.NameAttribute(attribute.type, octets, _type=kind, _validate=False)
+    text = octets.decode(_WIDE_ENCODINGS.get(kind, "utf-8"))
     return x509.NameAttribute(attribute.type, text, _type=kind, _validate=False)
 
 

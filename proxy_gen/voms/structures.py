@@ -184,3 +184,19 @@ class DirectoryName:
     """A GeneralName's content that is a distinguished name, with the SEQUENCE of the sets that a Name is around it."""
 
     rdns: list[asn1.SetOf[NameAttribute]]
+
+
+@asn1.sequence
+class SignedPart:
+    """What is signed of a certificate (RFC 5280 section 4.1), for the field that `cryptography` does not show."""
+
+    version: Annotated[int, asn1.Explicit(0), asn1.Default(value=0)]
+    serial: int
+    algorithm: asn1.TLV
+    issuer: asn1.TLV
+    validity: asn1.TLV
+    subject: asn1.TLV
+    key: asn1.TLV
+    issuer_uid: Annotated[asn1.BitString | None, asn1.Implicit(1)]
+    subject_uid: Annotated[asn1.BitString | None, asn1.Implicit(2)]
+    extensions: Annotated[list[asn1.TLV] | None, asn1.Explicit(3)]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.hazmat import asn1
 
 from proxy_gen.errors import AttributeCertificateError, KeyRefusedError, VerificationError
 from proxy_gen.keys import certificate_key
@@ -18,7 +19,14 @@ from proxy_gen.trust import TrustAnchors
 from proxy_gen.verify import VerifiedChain, verify
 from proxy_gen.voms import signatures
 from proxy_gen.voms.certificate import AttributeCertificate, attribute_certificates
+from proxy_gen.voms.general_names import same_name
+from proxy_gen.voms.key_id import key_identifier
+from proxy_gen.voms.structures import SignedPart
 from proxy_gen.voms.vomsdir import VomsTrust
+
+# RFC 5755 section 4.2.5
+_MAX_SERIAL_BITS = 160
+_MAX_SHOWN = 200
 
 
 def verify_attributes(
@@ -63,30 +71,38 @@ class _At:
 
 def _verify_one(at: _At, end_entity: x509.Certificate, voms: VomsTrust, trust: TrustAnchors, host: str | None) -> None:
     ac = at.certificate
-    names = {DistinguishedName(end_entity.subject).canonical, DistinguishedName(end_entity.issuer).canonical}
-    is_holder = ac.holder_serial == end_entity.serial_number and ac.holder_name.canonical in names
-    at.require(is_holder, "ac_holder", "it was given to another holder")
+    at.require(_is_holder(ac, end_entity), "ac_holder", "it was given to another holder")
     at.require(ac.not_before <= at.now, "ac_not_yet_valid", f"valid only from {ac.not_before:%Y-%m-%dT%H:%M:%SZ}")
     at.require(at.now < ac.not_after, "ac_expired", f"expired at {ac.not_after:%Y-%m-%dT%H:%M:%SZ}")
-    at.require(ac.serial > 0, "ac_serial", "its serial number is not positive")
+    fits = 0 < ac.serial < 1 << _MAX_SERIAL_BITS
+    at.require(fits, "ac_serial", "its serial number is not positive, or has more than 20 octets")
     at.require(ac.is_final, "ac_revocation", "it does not say that no revocation is published for it")
     targeted = ac.targets is None or (host is not None and host.lower() in map(str.lower, ac.targets))
-    at.require(targeted, "ac_target", "it is for other hosts: " + ", ".join(ac.targets or ()))
+    at.require(targeted, "ac_target", "it is for other hosts: " + ", ".join(ac.targets or ())[:_MAX_SHOWN])
     _verify_signer(at, voms, trust)
+
+
+def _is_holder(ac: AttributeCertificate, end_entity: x509.Certificate) -> bool:
+    names = (DistinguishedName(end_entity.subject), DistinguishedName(end_entity.issuer))
+    # VOMS compares the issuer's unique identifiers as well, of which a taken attribute certificate has none
+    has_unique_id = asn1.decode_der(SignedPart, end_entity.tbs_certificate_bytes).issuer_uid is not None
+    is_named = any(same_name(ac.holder_name, name) for name in names)
+    return ac.holder_serial == end_entity.serial_number and is_named and not has_unique_id
 
 
 def _verify_signer(at: _At, voms: VomsTrust, trust: TrustAnchors) -> None:
     ac = at.certificate
     at.require(voms.knows(ac.vo), "ac_vo_unknown", "no authority of this VO is trusted here")
-    chain = ac.chain or _signers_by_name(ac, voms)
-    at.require(voms.trusts(ac.vo, chain), "ac_untrusted", f"the signer may not speak for it: {ac.issuer.slash}")
-    signer = chain[0]
-    issued_here = DistinguishedName(signer.subject).canonical == ac.issuer.canonical
-    at.require(issued_here, "ac_issuer_mismatch", "its issuer is not the signer that it brings along")
-    at.require(_names_key(ac, signer), "ac_key_id", "its authority key identifier is missing, or another key's")
-    at.require(signatures.is_strong(ac.algorithm), "ac_signature_weak", "it is signed with a weak or unknown algorithm")
     try:
-        key = certificate_key(signer)
+        chain = ac.chain if ac.chain and voms.trusts(ac.vo, ac.host, ac.chain) else _known_signer(at, voms)
+        at.require(bool(chain), "ac_untrusted", f"the signer may not speak for it: {ac.issuer.slash}")
+        signer, key = chain[0], certificate_key(chain[0])
+        issued_here = same_name(DistinguishedName(signer.subject), ac.issuer)
+        at.require(issued_here, "ac_issuer_mismatch", "its issuer is not the signer that it brings along")
+        is_named = ac.authority_key_id is not None and ac.authority_key_id == key_identifier(signer)
+        at.require(is_named, "ac_key_id", "its authority key identifier is missing, or another key's")
+        strong = signatures.is_strong(ac.algorithm)
+        at.require(strong, "ac_signature_weak", "it is signed with a weak or unknown algorithm")
         holds = signatures.holds(key, ac.algorithm, ac.signature, ac.signed)
         at.require(holds, "ac_signature", "the signature does not hold with the signer's key")
         at.require(not verify(chain, trust, at.now).proxies, "ac_signer", "the signer is a proxy")
@@ -98,17 +114,12 @@ def _verify_signer(at: _At, voms: VomsTrust, trust: TrustAnchors) -> None:
         at.require(holds=False, code="ac_signer", message=f"the signer does not verify ({error.code}): {error}")
 
 
-def _signers_by_name(ac: AttributeCertificate, voms: VomsTrust) -> tuple[x509.Certificate, ...]:
-    """Return the trusted certificate of the issuer, for an attribute certificate that does not bring it along."""
-    known = voms.certificates.get(ac.vo, ())
-    return tuple(c for c in known if DistinguishedName(c.subject).canonical == ac.issuer.canonical)[:1]
-
-
-def _names_key(ac: AttributeCertificate, signer: x509.Certificate) -> bool:
-    try:
-        own = signer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-    except x509.ExtensionNotFound:
-        own = x509.SubjectKeyIdentifier.from_public_key(certificate_key(signer)).digest
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        return False
-    return ac.authority_key_id == own
+def _known_signer(at: _At, voms: VomsTrust) -> tuple[x509.Certificate, ...]:
+    """Return the trusted certificate that an attribute certificate does not bring along: of its issuer and key."""
+    ac = at.certificate
+    known = () if ac.chain else voms.certificates.get(ac.vo, ())
+    named = [c for c in known if same_name(DistinguishedName(c.subject), ac.issuer)]
+    found = [c for c in named if key_identifier(c) == ac.authority_key_id] or named
+    # one that was renewed with its key is there twice for a while
+    valid = [c for c in found if c.not_valid_before_utc <= at.now < c.not_valid_after_utc] or found
+    return tuple(valid[:1])

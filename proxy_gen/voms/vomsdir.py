@@ -12,14 +12,16 @@ from dataclasses import dataclass
 
 from cryptography import x509
 
-from proxy_gen.errors import CredentialFileError
+from proxy_gen.certificate_rules import require_readable
+from proxy_gen.errors import CredentialFileError, VerificationError
 from proxy_gen.names import DistinguishedName
 from proxy_gen.voms.authority import AttributeAuthority
+from proxy_gen.voms.policy_authority import HOST_PATTERN, VO_PATTERN
 
 _NEXT_CHAIN = re.compile(r"-+ *NEXT CHAIN *-+\Z")
-_MAX_LSC_BYTES = 64 * 1024
-_LSC = re.compile(r"(?P<vo>[A-Za-z0-9_.-]+)/[^/]+\.lsc\Z")
-_CERTIFICATE = re.compile(r"(?P<vo>[A-Za-z0-9_.-]+)/[^/]+\.(?:pem|[0-9]+)\Z")
+_MAX_FILE_BYTES = 64 * 1024
+_LSC = re.compile(rf"(?P<vo>{VO_PATTERN})/(?P<host>{HOST_PATTERN})\.lsc\Z")
+_CERTIFICATE = re.compile(rf"(?P<vo>{VO_PATTERN})/[^/]+\.(?:pem|[0-9]+)\Z")
 
 # one (subject, issuer) for each certificate, the authority's own first; DNs in slash form
 LscChain = tuple[tuple[str, str], ...]
@@ -27,9 +29,9 @@ LscChain = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class VomsTrust:
-    """The authorities that are trusted, by VO: ``chains`` of `.lsc` files, and ``certificates``."""
+    """The authorities that are trusted: ``chains`` of `.lsc` files by VO and host, and ``certificates`` by VO."""
 
-    chains: Mapping[str, tuple[LscChain, ...]]
+    chains: Mapping[tuple[str, str], tuple[LscChain, ...]]
     certificates: Mapping[str, tuple[x509.Certificate, ...]]
 
     @classmethod
@@ -38,27 +40,30 @@ class VomsTrust:
 
         Raises :class:`CredentialFileError` (``vomsdir_malformed``) naming the file.
         """
-        chains: dict[str, tuple[LscChain, ...]] = {}
+        chains: dict[tuple[str, str], tuple[LscChain, ...]] = {}
         certificates: dict[str, tuple[x509.Certificate, ...]] = {}
         for name in sorted(files):
             if lsc := _LSC.match(name):
-                chains[lsc["vo"]] = (*chains.get(lsc["vo"], ()), *_chains(name, files[name]))
+                chains[lsc["vo"], lsc["host"]] = _chains(name, files[name])
             elif found := _CERTIFICATE.match(name):
                 certificates[found["vo"]] = (*certificates.get(found["vo"], ()), *_certificates(name, files[name]))
         return cls(chains, certificates)
 
     def knows(self, vo: str) -> bool:
         """Tell whether any authority is trusted to speak for a VO."""
-        return bool(self.chains.get(vo) or self.certificates.get(vo))
+        return vo in self.certificates or any(vo == known for known, _ in self.chains)
 
-    def trusts(self, vo: str, chain: tuple[x509.Certificate, ...]) -> bool:
-        """Tell whether a signer with this chain, its own certificate first, may speak for a VO."""
-        if not chain:
-            return False
+    def trusts(self, vo: str, host: str, chain: tuple[x509.Certificate, ...]) -> bool:
+        """Tell whether a signer with this chain, its own certificate first, may speak for a VO under a host's name.
+
+        Where there is an `.lsc` file for the host, it alone says so, as for VOMS.
+        """
+        known = self.chains.get((vo, host))
+        if known is None:
+            return chain[0] in self.certificates.get(vo, ())
         pairs = tuple((DistinguishedName(c.subject).slash, DistinguishedName(c.issuer).slash) for c in chain)
         # an `.lsc` file may go on up to the root, which is not sent along
-        by_name = any(pairs == known[: len(pairs)] for known in self.chains.get(vo, ()))
-        return by_name or chain[0] in self.certificates.get(vo, ())
+        return any(pairs == each[: len(pairs)] for each in known)
 
 
 def is_vomsdir_file(name: str) -> bool:
@@ -79,11 +84,9 @@ def vomsdir(authorities: Iterable[AttributeAuthority]) -> dict[str, bytes]:
 
 def _chains(name: str, content: bytes) -> tuple[LscChain, ...]:
     try:
-        lines = [line.strip() for line in content[: _MAX_LSC_BYTES + 1].decode().splitlines()]
+        lines = [line.strip() for line in _bounded(name, content).decode().split("\n")]
     except ValueError:
-        lines = None
-    if lines is None or len(content) > _MAX_LSC_BYTES:
-        raise CredentialFileError("vomsdir_malformed", f"{name} is no text of at most {_MAX_LSC_BYTES} bytes")
+        raise CredentialFileError("vomsdir_malformed", f"{name} is no text") from None
     groups: list[list[str]] = [[]]
     for line in lines:
         if _NEXT_CHAIN.match(line):
@@ -97,7 +100,15 @@ def _chains(name: str, content: bytes) -> tuple[LscChain, ...]:
 
 def _certificates(name: str, content: bytes) -> tuple[x509.Certificate, ...]:
     try:
-        found = x509.load_pem_x509_certificates(content)
-    except (ValueError, x509.InvalidVersion):
+        found = x509.load_pem_x509_certificates(_bounded(name, content))
+        for depth, certificate in enumerate(found):
+            require_readable(certificate, depth)
+    except (ValueError, TypeError, x509.InvalidVersion, VerificationError):
         raise CredentialFileError("vomsdir_malformed", f"{name} holds no PEM certificate") from None
     return tuple(found)
+
+
+def _bounded(name: str, content: bytes) -> bytes:
+    if len(content) > _MAX_FILE_BYTES:
+        raise CredentialFileError("vomsdir_malformed", f"{name} has more than {_MAX_FILE_BYTES} bytes")
+    return content
