@@ -5,8 +5,8 @@ What its answers are like (voms-server 2.1.0~rc3), which a client has to know:
 - Parameters are taken as they are: `%2Fcms` is no group, so FQANs go unescaped, several with commas between.
 - A warning (a shortened lifetime, an unknown parameter) has status 500 and comes with the attribute certificate.
 - `targets` makes it hang up. A lifetime that is no number, or not positive, is its own.
-- Its attribute certificates name the holder as RFC 5755 does, by the issuer's name and the serial number, and are
-  signed with SHA-1.
+- Its attribute certificates name the holder as RFC 5755 does, by the issuer's name and the serial number. Under a host
+  certificate of an ECDSA CA they are signed with SHA-1, which nobody should take: the host is better of an RSA CA.
 """
 
 import shutil
