@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.name import _ASN1Type
-from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, SignatureAlgorithmOID
 
 from proxy_gen.errors import KeyRefusedError, VerificationError
 from proxy_gen.keys import certificate_key, public_der
@@ -22,16 +22,9 @@ from proxy_gen.pci import GT3_PROXY_CERT_INFO, PROXY_CERT_INFO, ProxyCertInfo
 
 _STRONG_HASHES = (hashes.SHA224, hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _HASHLESS_SIGNATURES = frozenset({SignatureAlgorithmOID.ED25519})
-# What we evaluate, or know to have no bearing on a path. Anything else that is critical is refused.
+# What we evaluate. Anything else that is critical is refused: Globus does so with alternative names and policies, too.
 _UNDERSTOOD_CRITICAL = frozenset(
-    {
-        ExtensionOID.BASIC_CONSTRAINTS,
-        ExtensionOID.KEY_USAGE,
-        ExtensionOID.EXTENDED_KEY_USAGE,
-        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
-        ExtensionOID.CERTIFICATE_POLICIES,
-        PROXY_CERT_INFO,
-    }
+    {ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE, ExtensionOID.EXTENDED_KEY_USAGE, PROXY_CERT_INFO}
 )
 # OpenSSL evaluates these whether critical or not; we do not, so a chain that has them is not ours to accept.
 _NOT_EVALUATED = frozenset(
@@ -43,9 +36,12 @@ _NOT_EVALUATED = frozenset(
     }
 )
 _NETSCAPE_CERT_TYPE = x509.ObjectIdentifier("2.16.840.1.113730.1.1")
-# the bits of Netscape's type that stand for a CA, in a BIT STRING of one octet
+# the bits of Netscape's type that stand for a CA and for a client, in a BIT STRING of one octet
 _NETSCAPE_CA_BITS = 0x07
+_NETSCAPE_CLIENT_BIT = 0x80
 _NETSCAPE_LENGTH = 4
+# RFC 5280 section 4.1.2.2
+_MAX_SERIAL = (1 << 159) - 1
 # With names of other string types, OpenSSL does not even parse the certificate.
 _NAME_STRINGS = frozenset(
     {
@@ -65,13 +61,17 @@ _Value = TypeVar("_Value", bound=x509.ExtensionType)
 
 
 def require_readable(certificate: x509.Certificate, depth: int) -> None:
-    """What is decoded on first use only, names and extensions, is decoded here, so that nothing fails later."""
+    """What is decoded on first use only, names, times and extensions, is decoded here, so that nothing fails later."""
     try:
         readable = all(map(_is_readable, [*certificate.subject, *certificate.issuer]))
     except (ValueError, TypeError):
         readable = False
     if not readable:
         raise VerificationError("name_malformed", depth, "the certificate's subject or issuer is malformed")
+    try:
+        certificate.not_valid_before_utc, certificate.not_valid_after_utc  # noqa: B018 - the year 0 is none here
+    except ValueError:
+        raise VerificationError("time_malformed", depth, "the certificate's times are malformed") from None
     _extensions(certificate, depth)
 
 
@@ -98,8 +98,8 @@ def require_sound(certificate: x509.Certificate, depth: int) -> None:
     names = _find(certificate, x509.SubjectAlternativeName)
     if names is not None and not list(names.value):
         raise VerificationError("alternative_name", depth, "the subject alternative name is empty")
-    if certificate.serial_number <= 0:
-        raise VerificationError("serial", depth, "the serial number is not positive")
+    if not 0 < certificate.serial_number <= _MAX_SERIAL:
+        raise VerificationError("serial", depth, "the serial number is not positive, or has more than 20 octets")
     if not certificate.issuer.rdns or not certificate.subject.rdns:
         raise VerificationError("name_empty", depth, "subject or issuer is empty")
     _require_strong_key(certificate, depth)
@@ -122,16 +122,20 @@ def require_key_identifier(certificate: x509.Certificate, issuer: x509.Certifica
     named = found.value.key_identifier if found is not None else None
     if named is None and certificate.issuer != certificate.subject:  # a self-signed certificate needs none
         raise VerificationError("authority_key_id_missing", depth, "the authority key identifier is missing")
-    if found is None:
-        return
+    if found is not None and not is_identifier_of(found.value, issuer):
+        raise VerificationError("authority_key_id_mismatch", depth, "the authority key identifier is another's")
+
+
+def is_identifier_of(identifier: x509.AuthorityKeyIdentifier, issuer: x509.Certificate) -> bool:
+    """Tell whether nothing in an authority key identifier speaks against this issuer."""
     subject_key = _find(issuer, x509.SubjectKeyIdentifier)
+    named = identifier.key_identifier
     differs = subject_key is not None and named is not None and subject_key.value.digest != named
-    serial = found.value.authority_cert_serial_number
+    serial = identifier.authority_cert_serial_number
     differs |= serial is not None and serial != issuer.serial_number
     # OpenSSL compares the first directory name only
-    names = (n.value for n in found.value.authority_cert_issuer or () if isinstance(n, x509.DirectoryName))
-    if differs or next(names, issuer.issuer) != issuer.issuer:
-        raise VerificationError("authority_key_id_mismatch", depth, "the authority key identifier is another's")
+    names = (n.value for n in identifier.authority_cert_issuer or () if isinstance(n, x509.DirectoryName))
+    return not differs and next(names, issuer.issuer) == issuer.issuer
 
 
 def require_authority(certificate: x509.Certificate, depth: int, *, authorities_below: int) -> None:
@@ -184,6 +188,20 @@ def require_proxy(certificate: x509.Certificate, issuer: x509.Certificate, info:
         raise VerificationError("key_reused", depth, "the proxy has its issuer's key")
 
 
+def require_client_use(certificate: x509.Certificate, depth: int) -> None:
+    """What says what the key may do must let it be a TLS client's: OpenSSL asks each certificate of a client's path.
+
+    So the effective extended key usage of RFC 3820 section 3.7, the intersection, has it. ``anyExtendedKeyUsage`` does
+    not count there.
+    """
+    usage = _find(certificate, x509.ExtendedKeyUsage)
+    if usage is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in usage.value:
+        raise VerificationError("extended_key_usage", depth, "the extended key usage lacks clientAuth")
+    types = [_netscape_type(e) for e in certificate.extensions if e.oid == _NETSCAPE_CERT_TYPE]
+    if not all(bits & (_NETSCAPE_CLIENT_BIT | _NETSCAPE_CA_BITS) for bits in types):
+        raise VerificationError("extended_key_usage", depth, "Netscape's certificate type is not a client's")
+
+
 def _require_child_name(certificate: x509.Certificate, issuer: x509.Certificate, depth: int) -> None:
     rdns = certificate.subject.rdns
     last = list(rdns[-1])
@@ -230,14 +248,18 @@ def _require_strong_key(certificate: x509.Certificate, depth: int) -> None:
 
 
 def _require_strong_signature(certificate: x509.Certificate, depth: int) -> None:
-    if certificate.signature_algorithm_oid in _HASHLESS_SIGNATURES:
-        return
-    try:
-        algorithm = certificate.signature_hash_algorithm
-    except UnsupportedAlgorithm:
-        algorithm = None
-    if not isinstance(algorithm, _STRONG_HASHES):
+    if not is_strongly_signed(certificate):
         raise VerificationError("signature_weak", depth, "the certificate is signed with a weak or unknown hash")
+
+
+def is_strongly_signed(signed: x509.Certificate | x509.CertificateRevocationList) -> bool:
+    """Tell whether the signature is over a hash that nobody can forge."""
+    if signed.signature_algorithm_oid in _HASHLESS_SIGNATURES:
+        return True
+    try:
+        return isinstance(signed.signature_hash_algorithm, _STRONG_HASHES)
+    except UnsupportedAlgorithm:
+        return False
 
 
 def _extensions(certificate: x509.Certificate, depth: int) -> x509.Extensions:

@@ -80,6 +80,7 @@ def _certificate(pem: bytes) -> x509.Certificate:
         certificate.public_key()
         # decoded on first use; a malformed one must be found here
         certificate.subject, certificate.issuer, certificate.extensions  # noqa: B018
+        certificate.not_valid_before_utc, certificate.not_valid_after_utc  # noqa: B018
     except Exception:  # noqa: BLE001 - the parser's errors are of many types, and each means the same here
         raise CredentialFileError("credential_malformed", "a certificate in the file is malformed") from None
     return certificate

@@ -12,13 +12,17 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.name import _ASN1Type
 
+from proxy_gen.crl import parse_crl
 from proxy_gen.errors import CredentialFileError
 from proxy_gen.names import DistinguishedName, text_of
+from proxy_gen.namespaces import Namespaces, namespaces_file
+from proxy_gen.signing_policy import SigningPolicy, signing_policy_file
 
 # the types that OpenSSL folds when it makes a name canonical (ASN1_MASK_CANON); others are hashed as they are
 _FOLDED_TYPES = frozenset(
@@ -34,6 +38,8 @@ _FOLDED_TYPES = frozenset(
 )
 _ASCII_SPACE = " \t\n\v\f\r"
 _CERTIFICATE_FILE = re.compile(r"[0-9a-f]{8}\.[0-9]{1,2}\Z")
+_CRL_FILE = re.compile(r"([0-9a-f]{8})\.r[0-9]{1,2}\Z")
+_POLICY_FILE = re.compile(r"[0-9a-f]{8}\.(signing_policy|namespaces)\Z")
 
 
 @dataclass(frozen=True)
@@ -49,10 +55,44 @@ class TrustedAuthority:
 
 
 @dataclass(frozen=True)
+class Restrictions:
+    """What a trust directory has for the CAs of one name, beside their certificates.
+
+    The properties are read on first use, for a directory has hundreds of CAs. They raise :class:`CredentialFileError`
+    for a malformed file.
+    """
+
+    crl_files: tuple[bytes, ...] = ()
+    signing_policy_file: bytes | None = None
+    namespaces_file: bytes | None = None
+
+    @cached_property
+    def crls(self) -> tuple[x509.CertificateRevocationList, ...]:
+        """The CRLs, of whatever issuer."""
+        return tuple(map(parse_crl, self.crl_files))
+
+    @cached_property
+    def signing_policy(self) -> SigningPolicy | None:
+        """Globus's policy, or None where there is none."""
+        return None if self.signing_policy_file is None else SigningPolicy.parse(self.signing_policy_file)
+
+    @cached_property
+    def namespaces(self) -> Namespaces | None:
+        """EUGridPMA's namespaces, or None where there are none."""
+        return None if self.namespaces_file is None else Namespaces.parse(self.namespaces_file)
+
+
+@dataclass(frozen=True)
 class TrustAnchors:
-    """The CA certificates that a verifier trusts, by subject."""
+    """The CA certificates that a verifier trusts, by subject, and what restricts them.
+
+    ``restrictions`` is None for certificates that were trusted without a directory: they may sign any name then.
+    ``require_crls`` refuses what no CRL can clear, as ``openssl verify -crl_check_all`` does.
+    """
 
     by_subject: Mapping[x509.Name, tuple[x509.Certificate, ...]]
+    restrictions: Mapping[x509.Name, Restrictions] | None = None
+    require_crls: bool = False
 
     @classmethod
     def of(cls, certificates: Iterable[x509.Certificate]) -> TrustAnchors:
@@ -60,15 +100,16 @@ class TrustAnchors:
         by_subject: dict[x509.Name, tuple[x509.Certificate, ...]] = {}
         for certificate in dict.fromkeys(certificates):
             if not _is_readable(certificate):
-                raise CredentialFileError("trust_malformed", "a trusted certificate's subject or issuer is malformed")
+                raise CredentialFileError("trust_malformed", "a trusted certificate's name or time is malformed")
             by_subject[certificate.subject] = (*by_subject.get(certificate.subject, ()), certificate)
         return cls(by_subject)
 
     @classmethod
-    def from_files(cls, files: Mapping[str, bytes]) -> TrustAnchors:
-        """Trust the certificates in the ``HASH.N`` files of a trust directory, given as name -> content.
+    def from_files(cls, files: Mapping[str, bytes], *, require_crls: bool = False) -> TrustAnchors:
+        """Trust a directory, given as name -> content: ``HASH.N``, ``.rN``, ``.signing_policy`` and ``.namespaces``.
 
-        Raises :class:`CredentialFileError` (``trust_malformed``) naming the file that holds no certificate.
+        Raises :class:`CredentialFileError` (``trust_malformed``) naming the file that holds no certificate. What is
+        wrong with another file is told when a chain needs it.
         """
         certificates: list[x509.Certificate] = []
         for name in sorted(filter(_CERTIFICATE_FILE.match, files)):
@@ -77,27 +118,44 @@ class TrustAnchors:
             except (ValueError, x509.InvalidVersion):
                 raise CredentialFileError("trust_malformed", f"{name} holds no PEM certificate") from None
             if not all(map(_is_readable, found)):
-                raise CredentialFileError("trust_malformed", f"{name} has a malformed subject or issuer")
+                raise CredentialFileError("trust_malformed", f"{name} has a malformed name or time")
             certificates += found
-        return cls.of(certificates)
+        by_subject = cls.of(certificates).by_subject
+        return cls(by_subject, {name: _restrictions(name, files) for name in by_subject}, require_crls)
 
     def issuers_of(self, certificate: x509.Certificate) -> tuple[x509.Certificate, ...]:
         """Return the anchors with the name of this certificate's issuer."""
         return self.by_subject.get(certificate.issuer, ())
 
+    def restrictions_of(self, authority: x509.Certificate) -> Restrictions | None:
+        """Return what restricts this anchor, or None where no directory does."""
+        return None if self.restrictions is None else self.restrictions.get(authority.subject)
+
+
+def _restrictions(name: x509.Name, files: Mapping[str, bytes]) -> Restrictions:
+    new, old = subject_hash(name), subject_hash_old(name)
+    crls = sorted(file for file in files if (found := _CRL_FILE.match(file)) and found[1] in (new, old))
+    # Globus looks for the policy under the new hash only
+    return Restrictions(
+        tuple(dict.fromkeys(files[file] for file in crls)),
+        files.get(f"{new}.signing_policy"),
+        files.get(f"{new}.namespaces"),
+    )
+
 
 def _is_readable(certificate: x509.Certificate) -> bool:
-    """Tell whether the names, which are decoded on first use, can be decoded."""
+    """Tell whether the names and times, which are decoded on first use, can be decoded."""
     try:
         certificate.subject, certificate.issuer  # noqa: B018
+        certificate.not_valid_before_utc, certificate.not_valid_after_utc  # noqa: B018
     except (ValueError, TypeError):
         return False
     return True
 
 
-def is_certificate_file(name: str) -> bool:
-    """Tell whether a file of a trust directory is a CA certificate by its name."""
-    return _CERTIFICATE_FILE.match(name) is not None
+def is_trust_file(name: str) -> bool:
+    """Tell whether a file of a trust directory matters to :meth:`TrustAnchors.from_files`, by its name."""
+    return any(form.match(name) for form in (_CERTIFICATE_FILE, _CRL_FILE, _POLICY_FILE))
 
 
 def trust_directory(authorities: Iterable[TrustedAuthority]) -> dict[str, bytes]:
@@ -153,29 +211,7 @@ def _files_of(digest: str, group: Sequence[TrustedAuthority]) -> Iterator[tuple[
         subjects.setdefault(DistinguishedName(authority.certificate.subject).slash, []).extend(authority.subjects)
     # consumers read one policy for a hash, and CRLs from .r0 on until a number is missing
     policies = [(subject, list(dict.fromkeys(signed))) for subject, signed in subjects.items()]
-    yield f"{digest}.signing_policy", b"\n".join(_signing_policy(*policy) for policy in policies)
-    yield f"{digest}.namespaces", b"\n".join(_namespaces(*policy) for policy in policies)
+    yield f"{digest}.signing_policy", signing_policy_file(policies)
+    yield f"{digest}.namespaces", namespaces_file(policies)
     for number, crl in enumerate(authority.crl for authority in group if authority.crl is not None):
         yield f"{digest}.r{number}", crl.public_bytes(serialization.Encoding.PEM)
-
-
-def _signing_policy(subject: str, subjects: Iterable[str]) -> bytes:
-    """Globus's EACL (ca-signing-policy): patterns with ``*``, in double quotes within single quotes."""
-    patterns = " ".join(f'"{pattern}"' for pattern in (subject, *subjects))
-    lines = [
-        f"access_id_CA   X509    '{subject}'",
-        "pos_rights     globus  CA:sign",
-        f"cond_subjects  globus  '{patterns}'",
-    ]
-    return ("\n".join(lines) + "\n").encode()
-
-
-def _namespaces(subject: str, subjects: Iterable[str]) -> bytes:
-    """EUGridPMA's namespaces file: the subjects are regular expressions there."""
-    lines = [f'TO Issuer "{subject}" \\\n  PERMIT Subject "{_as_regex(pattern)}"' for pattern in (subject, *subjects)]
-    return ("\n".join(lines) + "\n").encode()
-
-
-def _as_regex(pattern: str) -> str:
-    stem = pattern.removesuffix("*")
-    return re.sub(r"([.^$*+?()\[\]{}|\\])", r"\\\1", stem) + (".*" if stem != pattern else "")

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from proxy_gen.certificate_rules import (
     require_authority,
+    require_client_use,
     require_end_entity,
     require_key_identifier,
     require_proxy,
@@ -25,10 +26,11 @@ from proxy_gen.certificate_rules import (
     require_time,
 )
 from proxy_gen.credential import MAX_CHAIN
-from proxy_gen.errors import VerificationError
+from proxy_gen.crl import crls_of, require_not_revoked
+from proxy_gen.errors import CredentialFileError, VerificationError
 from proxy_gen.names import DistinguishedName
 from proxy_gen.pci import ProxyCertInfo, ProxyKind, proxy_cert_info
-from proxy_gen.trust import TrustAnchors
+from proxy_gen.trust import Restrictions, TrustAnchors, subject_hash
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,12 @@ class VerifiedChain:
         return ProxyKind.LIMITED in self.proxies
 
 
-def verify(chain: Sequence[x509.Certificate], trust: TrustAnchors, now: datetime) -> VerifiedChain:
-    """Verify a chain, leaf first, at ``now`` (aware).
+def verify(
+    chain: Sequence[x509.Certificate], trust: TrustAnchors, now: datetime, *, as_client: bool = True
+) -> VerifiedChain:
+    """Verify a chain, leaf first, at ``now`` (aware): by itself, by the CAs' CRLs, and by what the CAs may sign.
 
+    ``as_client`` asks of the extended key usages, where there are any, what TLS servers ask of their clients'.
     Raises :class:`VerificationError` with a stable code and the depth of the certificate at fault.
     """
     if not chain:
@@ -72,6 +77,10 @@ def verify(chain: Sequence[x509.Certificate], trust: TrustAnchors, now: datetime
     path = [*chain[: depth_of_eec + 1], *authorities]
     _require_nothing_else(chain, path)
     _check_path(path, infos, now)
+    if as_client:
+        for depth, certificate in enumerate(path):
+            require_client_use(certificate, depth)
+    _check_restrictions(path, depth_of_eec, trust, now)
     return VerifiedChain(
         identity=DistinguishedName(chain[depth_of_eec].subject),
         end_entity=chain[depth_of_eec],
@@ -151,6 +160,41 @@ def _check_path(path: Sequence[x509.Certificate], infos: Sequence[ProxyCertInfo]
         else:
             require_proxy(certificate, issuer, infos[depth], depth)
             _require_policy_chain(infos, depth)
+
+
+def _check_restrictions(
+    path: Sequence[x509.Certificate], depth_of_eec: int, trust: TrustAnchors, now: datetime
+) -> None:
+    """What the trust directory says of each certificate above the proxies: its name, and whether it is revoked.
+
+    Proxies are never revoked. A CA may revoke itself; nobody needs to permit its name.
+    """
+    for depth in range(depth_of_eec, len(path)):
+        certificate, issuer = path[depth], path[min(depth + 1, len(path) - 1)]
+        restrictions = trust.restrictions_of(issuer)
+        try:
+            if restrictions is not None and certificate.subject != certificate.issuer:
+                _require_permitted(certificate, restrictions, depth)
+            crls = crls_of(issuer, restrictions.crls) if restrictions is not None else []
+        except CredentialFileError as error:
+            raise VerificationError(error.code, depth, str(error)) from None
+        if crls:
+            require_not_revoked(certificate, issuer, crls, depth, now)
+        elif trust.require_crls:
+            raise VerificationError("crl_missing", depth, "no CRL of the issuer is there: " + _issuer(certificate))
+
+
+def _require_permitted(certificate: x509.Certificate, restrictions: Restrictions, depth: int) -> None:
+    issuer, subject = _issuer(certificate), DistinguishedName(certificate.subject).slash
+    if restrictions.signing_policy is None:
+        file = f"{subject_hash(certificate.issuer)}.signing_policy"
+        raise VerificationError(
+            "signing_policy_missing", depth, f"{file} is not in the trust directory; Globus refuses the CA without it"
+        )
+    if not restrictions.signing_policy.permits(issuer, subject):
+        raise VerificationError("signing_policy", depth, f"the CA's signing policy does not permit {subject}")
+    if restrictions.namespaces is not None and not restrictions.namespaces.permits(issuer, subject):
+        raise VerificationError("namespaces", depth, f"the CA's namespaces do not permit {subject}")
 
 
 def _require_policy_chain(infos: Sequence[ProxyCertInfo], depth: int) -> None:

@@ -56,6 +56,20 @@ def verify_attributes(
     return tuple(held)
 
 
+def verify_attribute_certificate(
+    certificate: AttributeCertificate,
+    end_entity: x509.Certificate,
+    voms: VomsTrust,
+    trust: TrustAnchors,
+    now: datetime,
+) -> None:
+    """Verify one attribute certificate that no proxy carries yet, for its holder ``end_entity``.
+
+    Raises as :func:`verify_attributes`, with depth 0.
+    """
+    _verify_one(_At(certificate, 0, now), end_entity, voms, trust, None)
+
+
 class _At:
     """An attribute certificate with the place and the time at which it is looked at."""
 
@@ -105,7 +119,7 @@ def _verify_signer(at: _At, voms: VomsTrust, trust: TrustAnchors) -> None:
         at.require(strong, "ac_signature_weak", "it is signed with a weak or unknown algorithm")
         holds = signatures.holds(key, ac.algorithm, ac.signature, ac.signed)
         at.require(holds, "ac_signature", "the signature does not hold with the signer's key")
-        at.require(not verify(chain, trust, at.now).proxies, "ac_signer", "the signer is a proxy")
+        at.require(not verify(chain, trust, at.now, as_client=False).proxies, "ac_signer", "the signer is a proxy")
     except KeyRefusedError as error:
         at.require(holds=False, code="ac_signer", message=str(error))
     except VerificationError as error:

@@ -106,6 +106,26 @@ def test_inspect_refuses_what_is_invalid(cli: Cli, proxy: Path, tmp_path: Path, 
     failed(cli("inspect", proxy, "--certdir", tmp_path / "absent"), 2, "absent")
 
 
+def test_inspect_asks_the_trust_directory(cli: Cli, proxy: Path, tmp_path: Path, daemon: Daemon) -> None:
+    good(cli("inspect", proxy, "--require-crls"))
+    failed(here("inspect", proxy, "--require-crls"), 2, "--certdir")
+    directory = tmp_path / "certificates"
+
+    def reason(without: str, *arguments: str) -> str | None:
+        shutil.copytree(daemon.site.certificates, directory, ignore=shutil.ignore_patterns(without))
+        outcome = cli("inspect", proxy, "--certdir", directory, "--output", "json", *arguments)
+        shutil.rmtree(directory)
+        document = outcome.json
+        assert outcome.status == (0 if document["valid"] else 5)
+        told = document["reason"]
+        assert told is None or isinstance(told, str)
+        return told
+
+    assert reason("*.r0") is None
+    assert str(reason("*.r0", "--require-crls")).startswith("crl_missing at depth 1: ")
+    assert str(reason("*.signing_policy")).startswith("signing_policy_missing at depth 1: ")
+
+
 def test_inspect_refuses_what_cannot_be_parsed(cli: Cli, proxy: Path, tmp_path: Path) -> None:
     whole = proxy.read_bytes()
     encrypted = whole.replace(b"PRIVATE KEY-----", b"ENCRYPTED PRIVATE KEY-----")

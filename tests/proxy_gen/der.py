@@ -46,7 +46,9 @@ def _base128(arc: int) -> bytes:
 
 
 def time(moment: datetime) -> bytes:
-    """Encode a time as RFC 5280 section 4.1.2.5 has it."""
+    """Encode a time as RFC 5280 section 4.1.2.5 has it; the year 1 stands for the year 0, which `datetime` lacks."""
+    if moment.year == 1:
+        return tlv(GENERALIZED_TIME, f"0000{moment:%m%d%H%M%SZ}".encode())
     if moment.year < 2050:
         return tlv(UTC_TIME, f"{moment:%y%m%d%H%M%SZ}".encode())
     return tlv(GENERALIZED_TIME, f"{moment:%Y%m%d%H%M%SZ}".encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -41,6 +42,10 @@ class Extension:
     @classmethod
     def of(cls, value: x509.ExtensionType, *, critical: bool = False) -> Extension:
         return cls(value.oid.dotted_string, value.public_bytes(), critical)
+
+    @property
+    def encoded(self) -> bytes:
+        return der.extension(self.oid, self.value, critical=self.critical)
 
 
 @dataclass(frozen=True)
@@ -91,15 +96,12 @@ class Draft:
 
     def sign(self, key: PrivateKey, *, outer_hash: str | None = None) -> bytes:
         """Sign; `outer_hash` is what the certificate claims outside the signed part, where that is to differ."""
-        algorithm = _algorithm(key, self.hash)
-        signed = self._signed_part(algorithm)
-        outer = _algorithm(key, outer_hash) if outer_hash else algorithm
-        return der.sequence(signed, outer, der.tlv(der.BIT_STRING, b"\0", _signature(key, signed, self.hash)))
+        return signed_by(key, self.hash, self._signed_part, outer_hash=outer_hash)
 
     def _signed_part(self, algorithm: bytes) -> bytes:
         # 0xA0 and 0xA3 are the context tags of RFC 5280 section 4.1; version 1 is the default and has no extensions
         version = der.tlv(0xA0, der.integer(self.version - 1)) if self.version > 1 else b""
-        extensions = der.sequence(*(der.extension(e.oid, e.value, critical=e.critical) for e in self.extensions))
+        extensions = der.sequence(*(extension.encoded for extension in self.extensions))
         return der.sequence(
             version,
             der.integer(self.serial),
@@ -110,6 +112,16 @@ class Draft:
             self.public_key,
             der.tlv(0xA3, extensions) if self.extensions and self.version > 1 else b"",
         )
+
+
+def signed_by(
+    key: PrivateKey, hash_name: str, part: Callable[[bytes], bytes], *, outer_hash: str | None = None
+) -> bytes:
+    """Sign what `part` makes with the algorithm's identifier in it; `outer_hash` is for a lie about it outside."""
+    algorithm = _algorithm(key, hash_name)
+    signed = part(algorithm)
+    outer = _algorithm(key, outer_hash) if outer_hash else algorithm
+    return der.sequence(signed, outer, der.tlv(der.BIT_STRING, b"\0", _signature(key, signed, hash_name)))
 
 
 def _algorithm(key: PrivateKey, hash_name: str) -> bytes:

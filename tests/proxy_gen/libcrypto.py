@@ -21,7 +21,9 @@ from tests.tools.programs import Verdict, unavailable
 
 # openssl/x509.h and x509_vfy.h
 _XN_FLAG_RFC2253 = 0x1110317
-_X509_V_FLAG_CRL_CHECK, _X509_V_FLAG_X509_STRICT, _X509_V_FLAG_ALLOW_PROXY_CERTS = 0x4, 0x20, 0x40
+_X509_V_FLAG_CRL_CHECK, _X509_V_FLAG_CRL_CHECK_ALL = 0x4, 0x8
+_X509_V_FLAG_X509_STRICT, _X509_V_FLAG_ALLOW_PROXY_CERTS = 0x20, 0x40
+_X509_PURPOSE_SSL_CLIENT = 1
 
 _FUNCTIONS: dict[str, tuple[type | None, list[type]]] = {
     "BIO_free": (c_int, [c_void_p]),
@@ -44,6 +46,7 @@ _FUNCTIONS: dict[str, tuple[type | None, list[type]]] = {
     "X509_STORE_CTX_get_error_depth": (c_int, [c_void_p]),
     "X509_STORE_CTX_init": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p]),
     "X509_STORE_CTX_new": (c_void_p, []),
+    "X509_STORE_CTX_set_purpose": (c_int, [c_void_p, c_int]),
     "X509_STORE_CTX_set_flags": (None, [c_void_p, c_ulong]),
     "X509_STORE_CTX_set_time": (None, [c_void_p, c_ulong, c_long]),
     "X509_STORE_add_cert": (c_int, [c_void_p, c_void_p]),
@@ -139,8 +142,13 @@ def verify(
     *,
     strict: bool = False,
     crls: Iterable[x509.CertificateRevocationList] = (),
+    crl_check_all: bool = False,
+    as_client: bool = False,
 ) -> Verdict:
-    """Do as `openssl verify -allow_proxy_certs`, with certificates in DER."""
+    """Do as `openssl verify -allow_proxy_certs`, with certificates in DER; the leaf is looked up in CRLs, if any.
+
+    With `as_client`, as a TLS server does with the chain of its client.
+    """
     library = _library()
     with ExitStack() as stack:
 
@@ -156,6 +164,7 @@ def verify(
         for anchor in anchors:
             library.X509_STORE_add_cert(store, owned(_parsed("d2i_X509", anchor), "X509_free"))
         flags = _X509_V_FLAG_ALLOW_PROXY_CERTS | (_X509_V_FLAG_X509_STRICT if strict else 0)
+        flags |= _X509_V_FLAG_CRL_CHECK | _X509_V_FLAG_CRL_CHECK_ALL if crl_check_all else 0
         for crl in crls:
             parsed = owned(_parsed("d2i_X509_CRL", crl.public_bytes(Encoding.DER)), "X509_CRL_free")
             library.X509_STORE_add_crl(store, parsed)
@@ -166,6 +175,8 @@ def verify(
         context = owned(library.X509_STORE_CTX_new(), "X509_STORE_CTX_free")
         library.X509_STORE_CTX_init(context, store, leaf, untrusted)
         library.X509_STORE_CTX_set_flags(context, flags)
+        if as_client:
+            library.X509_STORE_CTX_set_purpose(context, _X509_PURPOSE_SSL_CLIENT)
         library.X509_STORE_CTX_set_time(context, 0, int(now.timestamp()))
         holds = library.X509_verify_cert(context) == 1
         error = library.X509_STORE_CTX_get_error(context)

@@ -18,7 +18,7 @@ from proxy_gen.names import DistinguishedName
 from proxy_gen.trust import (
     TrustAnchors,
     TrustedAuthority,
-    is_certificate_file,
+    is_trust_file,
     subject_hash,
     subject_hash_old,
     trust_directory,
@@ -171,16 +171,20 @@ def test_what_is_written_is_read() -> None:
     [
         ("0123abcd.0", True),
         ("0123abcd.10", True),
-        ("0123abcd.r0", False),
-        ("0123abcd.signing_policy", False),
+        ("0123abcd.r0", True),
+        ("0123abcd.r10", True),
+        ("0123abcd.signing_policy", True),
+        ("0123abcd.namespaces", True),
+        ("0123abcd.namespaces~", False),
+        ("0123abcd.info", False),
         ("0123ABCD.0", False),
         ("0123abcd.0\n", False),
         ("x0123abcd.0", False),
         ("ca.pem", False),
     ],
 )
-def test_which_files_are_certificates(name: str, expected: bool) -> None:  # noqa: FBT001
-    assert is_certificate_file(name) is expected
+def test_which_files_matter(name: str, expected: bool) -> None:  # noqa: FBT001
+    assert is_trust_file(name) is expected
 
 
 @given(st.binary(max_size=100) | st.binary(max_size=300).map(lambda octets: der.pem("CERTIFICATE", octets)))

@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtensionOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,7 +51,8 @@ def refused(chain: list[bytes], anchors: list[bytes]) -> tuple[str, int]:
 
 
 def holds_for_openssl(chain: list[bytes], anchors: list[bytes], *, strict: bool) -> bool:
-    return bool(libcrypto.verify(chain, anchors, NOW, strict=strict))
+    verdicts = [libcrypto.verify(chain, anchors, NOW, strict=strict, as_client=client) for client in (False, True)]
+    return all(verdicts)
 
 
 def fixed(value: x509.ExtensionType, *, critical: bool = False) -> Change:
@@ -126,6 +127,8 @@ def authority_named(name: str, serial: int | None = None) -> Change:
 
 
 NO_RIGHTS = key_usage(key_encipherment=True)
+FOR_SERVERS = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+ANY_USAGE = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
 ANOTHER_KEY = x509.SubjectKeyIdentifier(b"another")
 NAMES = x509.SubjectAlternativeName([x509.DNSName("localhost")])
 A_CA = x509.BasicConstraints(ca=True, path_length=None)
@@ -141,6 +144,7 @@ FAULTS: dict[str, tuple[str, int, Change]] = {
     "root expired": ("expired", ROOT, lambda d: replace(d, not_after=NOW - HOUR)),
     "leaf not yet valid": ("not_yet_valid", LEAF, lambda d: replace(d, not_before=NOW + SECOND)),
     "proxy not yet valid": ("not_yet_valid", PROXY, lambda d: replace(d, not_before=NOW + SECOND)),
+    "leaf of the year 0": ("time_malformed", LEAF, lambda d: replace(d, not_before=d.not_before.replace(year=1))),
     # who signed
     "foreign issuer": ("issuer_mismatch", LEAF, lambda d: replace(d, issuer=JANE.child("1").der)),
     "issuer is the end entity": ("issuer_mismatch", LEAF, lambda d: replace(d, issuer=JANE.der)),
@@ -247,9 +251,24 @@ FAULTS: dict[str, tuple[str, int, Change]] = {
         EEC,
         raw("2.5.29.17", der.sequence(der.tlv(0xA3, b""))),
     ),
+    "critical SAN": ("extension_critical", EEC, fixed(NAMES, critical=True)),
+    "critical certificate policies": (
+        "extension_critical",
+        EEC,
+        raw("2.5.29.32", der.sequence(der.sequence(der.oid("1.2.3.4"))), critical=True),
+    ),
+    # what a key may be used for
+    "end entity for servers": ("extended_key_usage", EEC, fixed(FOR_SERVERS)),
+    "leaf for servers": ("extended_key_usage", LEAF, fixed(FOR_SERVERS, critical=True)),
+    "proxy for anything": ("extended_key_usage", PROXY, fixed(x509.ExtendedKeyUsage([ANY_USAGE]))),
+    "CA for servers": ("extended_key_usage", CA, fixed(FOR_SERVERS)),
+    "Netscape's type of a server": ("extended_key_usage", EEC, raw(NETSCAPE, b"\x03\x02\x00\x40")),
+    "empty extended key usage": ("extension_malformed", EEC, raw("2.5.29.37", der.sequence(b"\5\0"))),
     "version 1": ("version", EEC, lambda d: replace(d, version=1)),
     "version 1 in root": ("version", ROOT, lambda d: replace(d, version=1)),
     "serial zero": ("serial", LEAF, lambda d: replace(d, serial=0)),
+    "serial of 21 octets": ("serial", EEC, lambda d: replace(d, serial=1 << 159)),
+    "serial without end": ("serial", LEAF, lambda d: replace(d, serial=1 << 8000)),
     "serial negative": ("serial", EEC, lambda d: replace(d, serial=-1)),
     "no subject": ("name_empty", EEC, lambda d: replace(d, subject=der.name())),
     "subject in VisibleString": (
@@ -294,7 +313,6 @@ LENIENT = {
     "negative path length",
     "limited, then full",
     "key reused",
-    "proxy without digitalSignature",  # the leaf: it signs nothing that OpenSSL sees
     "CA path length",  # OpenSSL lets the path lengths of proxies count for it
     "an extension twice in leaf",
     "an extension twice in end entity",
@@ -303,6 +321,11 @@ LENIENT = {
     "version 1",
     "serial zero",
     "serial negative",
+    "leaf of the year 0",
+    "serial of 21 octets",
+    "serial without end",
+    "critical SAN",  # these two: Globus does not
+    "critical certificate policies",
     "RSA-1024",
     "DSA",
     "secp256k1",
@@ -440,6 +463,13 @@ def test_cas_that_sign_each_other_are_not_followed_for_ever() -> None:
         replace(root.draft, issuer=ca.draft.subject).sign(ca.key),
     ]
     assert refused(circle[:1], circle[1:])[0] in {"chain_too_long", "chain_duplicate", "untrusted"}
+
+
+def test_an_anchor_of_the_year_0_is_none() -> None:
+    ca = valid().links[CA].draft
+    certificates = valid().bent(CA, replace(ca, not_before=ca.not_before.replace(year=1))).signed()
+    with pytest.raises(CredentialFileError, match="name or time"):
+        trusting(*certificates[CA:])
 
 
 def test_what_is_in_an_anchor_that_cannot_be_read_is_told() -> None:

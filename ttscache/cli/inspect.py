@@ -14,7 +14,7 @@ from proxy_gen.credential import MAX_FILE_BYTES, Credential
 from proxy_gen.errors import CredentialFileError, ProxyGenError
 from proxy_gen.names import DistinguishedName
 from proxy_gen.pci import ProxyKind, proxy_cert_info
-from proxy_gen.trust import TrustAnchors, is_certificate_file
+from proxy_gen.trust import TrustAnchors, is_trust_file
 from proxy_gen.verify import VerifiedChain, verify
 from ttscache.cli import options
 from ttscache.cli.exits import EXIT_INVALID
@@ -31,16 +31,19 @@ _KIND_NAMES = {ProxyKind.FULL: "full", ProxyKind.LIMITED: "limited", ProxyKind.I
     show_envvar=True,
     help="Trust directory to verify against.",
 )
+@click.option("--require-crls", is_flag=True, help="Refuse a chain when the directory lacks a CRL of one of its CAs.")
 @options.output_format
-def command(file: Path, certdir: Path | None, output_format: str) -> int:
+def command(file: Path, certdir: Path | None, require_crls: bool, output_format: str) -> int:
     """Show the credential in FILE: chain, types, lifetimes, and whether it verifies.
 
     Exit status 5 when it is invalid or expired.
     """
+    if require_crls and certdir is None:
+        raise click.UsageError("--require-crls asks of a trust directory: give --certdir or X509_CERT_DIR")
     now = datetime.now(UTC)
     credential = Credential.parse(_content(file))
     report = describe(credential, now) | {"file": str(file)}
-    verdict = _verdict(credential, certdir, now)
+    verdict = _verdict(credential, certdir, now, require_crls=require_crls)
     report |= verdict
     if output_format == "json":
         options.show_json(report)
@@ -119,13 +122,13 @@ def _key_name(certificate: x509.Certificate) -> str:
     return f"EC {key.curve.name}" if isinstance(key, ec.EllipticCurvePublicKey) else type(key).__name__.strip("_")
 
 
-def _verdict(credential: Credential, certdir: Path | None, now: datetime) -> dict[str, Any]:
+def _verdict(credential: Credential, certdir: Path | None, now: datetime, *, require_crls: bool) -> dict[str, Any]:
     if certdir is None:
         wrong = _wrong_time(credential, now)
         reason = wrong or "no trust directory was given (--certdir or X509_CERT_DIR)"
         return {"verified": False, "valid": wrong is None, "reason": reason}
     try:
-        chain: VerifiedChain = verify(credential.chain, _anchors(certdir), now)
+        chain: VerifiedChain = verify(credential.chain, _anchors(certdir, require_crls=require_crls), now)
     except ProxyGenError as error:
         depth = getattr(error, "depth", None)
         where = "" if depth is None else f" at depth {depth}"
@@ -140,10 +143,10 @@ def _wrong_time(credential: Credential, now: datetime) -> str | None:
     return "not valid yet" if early else None
 
 
-def _anchors(certdir: Path) -> TrustAnchors:
+def _anchors(certdir: Path, *, require_crls: bool) -> TrustAnchors:
     try:
-        files = [file for file in certdir.iterdir() if is_certificate_file(file.name)]
-        return TrustAnchors.from_files({file.name: file.read_bytes() for file in files})
+        files = [file for file in certdir.iterdir() if is_trust_file(file.name)]
+        return TrustAnchors.from_files({file.name: file.read_bytes() for file in files}, require_crls=require_crls)
     except OSError as error:
         raise click.UsageError(f"the trust directory {certdir} cannot be read: {error.strerror}") from None
 
