@@ -6,11 +6,11 @@ BIN := $(VENV)/bin
 # tests share the machine's cores; hypothesis and the real servers are what takes the time
 JOBS ?= auto
 
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test consumers check bench format clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.runtime: pyproject.toml
 	@deploy/setup/venv.sh "$(PYTHON)" "$(VENV)"
@@ -29,6 +29,10 @@ demo: $(VENV)/.runtime ## a token in, a proxy out, on loopback (KEEP=1 leaves it
 test: $(VENV)/.dev ## every test, with the real grid software
 	@deploy/setup/packages.sh all
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+consumers: $(VENV)/.dev ## ask every consumer about every credential: docs/consumers.md
+	@deploy/setup/packages.sh all
+	@$(BIN)/python -m tests.acceptance.table
 
 check: $(VENV)/.dev ## lint, format, types, import arrows
 	@$(BIN)/ruff check .
