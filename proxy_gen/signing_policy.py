@@ -62,6 +62,8 @@ class SigningPolicy:
         """Parse a file. Raises :class:`CredentialFileError` (``signing_policy_malformed``)."""
         if len(content) > MAX_POLICY_BYTES:
             raise _malformed(f"it has more than {MAX_POLICY_BYTES} bytes")
+        if b"\0" in content:  # C's strings end there
+            raise _malformed("it has an octet 0")
         if not content.endswith(b"\n"):
             raise _malformed("it does not end with a newline; Globus refuses it")
         return cls(_Parser(list(_tokens(content))).sections())
