@@ -20,6 +20,7 @@ declare -A package_of=(
   [mariadbd]=mariadb-server-core
   [mariadb]=mariadb-client-core
   [arcproxy]=nordugrid-arc-client
+  [arched]=nordugrid-arc-hed
 )
 # these bring libraries, not commands
 libraries=()

@@ -1,8 +1,8 @@
 """Credentials, good and bad, and which of the grid's software takes them.
 
-This was measured with XRootD 5.5, Globus of 2022, LCMAPS 1.6 and OpenSSL 3.0; `docs/consumers.md` shows it as a table.
-That XRootD takes what it should not is not what we want of it: it is why lifetimes are short, and a version that
-learns better shows here.
+This was measured with XRootD 5.5, Globus of 2022, LCMAPS 1.6, ARC 6.17 and OpenSSL 3.0; `docs/consumers.md` shows it
+as a table. That XRootD takes what it should not is not what we want of it: it is why lifetimes are short, and a
+version that learns better shows here.
 """
 
 from collections.abc import Callable
@@ -33,10 +33,11 @@ class Consumer(Enum):
     GSI = auto()
     HTTPS = auto()
     LCMAPS = auto()
+    ARC = auto()
     LIBRARY = auto()
 
 
-OPENSSL, STRICT, STRICT_CRL, GLOBUS, GSI, HTTPS, LCMAPS, LIBRARY = Consumer
+OPENSSL, STRICT, STRICT_CRL, GLOBUS, GSI, HTTPS, LCMAPS, ARC, LIBRARY = Consumer
 EVERYBODY = frozenset(Consumer)
 NOBODY: frozenset[Consumer] = frozenset()
 
@@ -172,7 +173,7 @@ CASES = (
     Case("not yet valid", lambda site: _at(timedelta(minutes=15), site), frozenset({GSI})),
     Case("CA untrusted", lambda site: delegate(end_entity(site.untrusted_ca, JANE)).to_pem(), NOBODY),
     Case("signature tampered", lambda site: tampered(delegate(_jane(site))).to_pem(), NOBODY),
-    # openssl looks at CRLs when told to; XRootD does not at any level
+    # openssl looks at CRLs when told to; XRootD and ARC do not
     Case(
         "EEC revoked",
         lambda site: delegate(site.revoked).to_pem(),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance import cases, voms_cases
+from tests.acceptance.arc import arc
 from tests.acceptance.globus import Globus
 from tests.acceptance.lcmaps import lcmaps_of
 from tests.acceptance.library import Library
@@ -40,6 +41,9 @@ def of_chains(site: Site, directory: Path) -> Iterator[Mapping[Enum, Ask]]:
         with suppress(pytest.skip.Exception):
             lcmaps = lcmaps_of(site, _folder(directory, "lcmaps"))
             asks[cases.LCMAPS] = lambda pem: lcmaps.by_dn(pem).ok
+        with suppress(pytest.skip.Exception):
+            hed = stack.enter_context(arc(_folder(directory, "arc"), site.trust_dir, site.host))
+            asks[cases.ARC] = lambda pem: hed.takes(pem).ok
         with suppress(pytest.skip.Exception):
             xrootd = stack.enter_context(storage(site.trust_dir, site.host, GRIDMAP))
             asks[cases.GSI] = lambda pem: xrootd.gsi_read(write_private(directory / "proxy", pem)).ok

@@ -28,6 +28,7 @@ CHAINS: Mapping[Enum, str] = {
     cases.GSI: "xrootd GSI",
     cases.HTTPS: "XrdHttp",
     cases.LCMAPS: "LCMAPS",
+    cases.ARC: "ARC",
     cases.LIBRARY: "proxy_gen",
 }
 ATTRIBUTES: Mapping[Enum, str] = {
@@ -40,7 +41,7 @@ ATTRIBUTES: Mapping[Enum, str] = {
 }
 _PACKAGES = (
     *("openssl", "libglobus-gssapi-gsi4", "myproxy-server", "xrootd-server", "libvomsapi1v5", "voms-clients"),
-    *("liblcmaps0", "lcmaps-plugins-verify-proxy", "nordugrid-arc-client"),
+    *("liblcmaps0", "lcmaps-plugins-verify-proxy", "nordugrid-arc-hed"),
 )
 _DOCUMENT = """\
 # What takes what we mint
@@ -49,9 +50,10 @@ _DOCUMENT = """\
 down the answers. The acceptance tests ask the same questions (`tests/acceptance/cases.py`, `voms_cases.py`).
 
 `+` is accepted, `-` refused. *strict* is `openssl verify -x509_strict`, as Python's `ssl` has it from 3.13 on, and
-*CRLs* is `-crl_check_all`. Globus is asked through MyProxy, LCMAPS through its `verify_proxy` plug-in, XRootD through
-both of its doors. *proxy_gen* is our own `verify`: it refuses what any of the others refuses. Elliptic proxies are no
-exception: XRootD cannot read them, which is no question of trust, and so the daemon's profiles have RSA keys.
+*CRLs* is `-crl_check_all`. Globus is asked through MyProxy, LCMAPS through its `verify_proxy` plug-in, ARC through its
+server's TLS, XRootD through both of its doors. *proxy_gen* is our own `verify`: it refuses what any of the others
+refuses, save elliptic proxies: that XRootD cannot read them is no question of trust. The daemon's profiles have RSA
+keys for its sake.
 
 {versions}
 
@@ -59,7 +61,7 @@ exception: XRootD cannot read them, which is no question of trust, and so the da
 
 {chains}
 
-What XRootD takes and should not (a full proxy below a limited one, a revoked holder) is why lifetimes are short.
+A revoked holder that XRootD and ARC take, and all else that they should not, is why lifetimes are short.
 
 ## Attribute certificates
 
