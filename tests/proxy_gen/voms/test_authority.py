@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from types import MappingProxyType
 
 import pytest
 from cryptography import x509
@@ -69,7 +71,7 @@ def test_an_attribute_certificate_is_exactly_this(extras: bool) -> None:  # noqa
             der.sequence(der.sequence(forge.generic(authority_uri, (b"nickname", "J\u00fcrgen".encode(), b"cms")))),
         ),
     ]
-    key_id = x509.SubjectKeyIdentifier.from_public_key(CMS.certificate.public_key()).digest  # type: ignore[arg-type]
+    key_id = x509.SubjectKeyIdentifier.from_public_key(CMS.certificate.public_key()).digest
     signed = der.sequence(
         der.integer(1),
         der.sequence(
@@ -132,7 +134,7 @@ def test_what_is_issued_is_parsed() -> None:
     FOREIGN_NAMES.filter(lambda name: len(name) > 2),
     st.integers(1, 2**159),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_whatever_is_issued_is_parsed(
     asked: list[Fqan], attributes: list[GenericAttribute], targets: list[str], name: bytes, serial: int
 ) -> None:
@@ -243,12 +245,12 @@ def test_a_holder_whose_serial_number_has_no_bounds_is_refused() -> None:
     assert error.value.code == "holder_malformed"
 
 
-def unfit(draft: Draft = SIGNER, **changed: object) -> str:
+def unfit(draft: Draft = SIGNER, changed: Mapping[str, object] = MappingProxyType({})) -> str:
     """Make an authority with another certificate for its key; return why not."""
     certificate = load(draft.sign(authority().key))
     arguments = {"credential": Credential((certificate,), CMS.credential.key), "vo": "cms", "host": "h", "port": 1}
     with pytest.raises(AttributeCertificateError) as error:
-        AttributeAuthority(**(arguments | changed))  # type: ignore[arg-type]
+        AttributeAuthority(**(arguments | dict(changed)))  # type: ignore[arg-type]
     assert error.value.code == "aa_unfit"
     assert str(error.value).isprintable()
     return str(error.value)
@@ -276,15 +278,15 @@ def unfit(draft: Draft = SIGNER, **changed: object) -> str:
     ids=repr,
 )
 def test_an_authority_has_a_vo_a_host_and_a_port(changed: dict[str, object]) -> None:
-    assert "vo://host:port" in unfit(**changed)
+    assert "vo://host:port" in unfit(changed=changed)
 
 
 @pytest.mark.parametrize("kind", [KeyKind.P_256, KeyKind.ED25519])
 def test_an_authoritys_key_is_an_rsa_key(kind: KeyKind) -> None:
     own = key(kind, CMS_KEY)
     certificate = load(rekeyed(SIGNER, own.public_key()).sign(authority().key))
-    assert "RSA" in unfit(credential=Credential((certificate,), own))
-    assert "private key" in unfit(credential=Credential((certificate,)))
+    assert "RSA" in unfit(changed={"credential": Credential((certificate,), own)})
+    assert "private key" in unfit(changed={"credential": Credential((certificate,))})
 
 
 def test_a_weak_key_is_refused() -> None:
@@ -313,7 +315,7 @@ def test_the_key_identifier_is_one_that_both_libraries_of_voms_take() -> None:
 
     sha256 = hashlib.sha256(b"key").digest()
     assert issued(by=authority_with(sha256)).authority_key_id == sha256
-    own = x509.SubjectKeyIdentifier.from_public_key(CMS.certificate.public_key()).digest  # type: ignore[arg-type]
+    own = x509.SubjectKeyIdentifier.from_public_key(CMS.certificate.public_key()).digest
     assert issued(by=authority_with(own)).authority_key_id == own
     with pytest.raises(AttributeCertificateError) as error:  # RFC 7093: as long as SHA-1, and not SHA-1
         authority_with(sha256[:20])

@@ -57,9 +57,9 @@ def joe() -> Path:
     return path([Delegation()], identity=DistinguishedName.parse(f"{TOP}/OU=People/CN=Joe"))
 
 
-def end_entity(links: Path, depth: int = 1) -> x509.Certificate:
-    """Return the certificate at this depth, as it is in every path that is bent below it."""
-    return load(links.signed()[depth])
+def end_entity(links: Path) -> x509.Certificate:
+    """Return the end-entity certificate of a path that has one CA."""
+    return load(links.links[-2].draft.sign(links.links[-1].key))
 
 
 def issued(
