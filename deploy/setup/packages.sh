@@ -16,6 +16,7 @@ declare -A package_of=(
   [myproxy-logon]=myproxy
   [grid-proxy-info]=globus-proxy-utils
   [voms-proxy-info]=voms-clients
+  [voms-proxy-fake]=voms-clients
   [voms]=voms-server
   [mariadbd]=mariadb-server-core
   [mariadb]=mariadb-client-core
@@ -28,7 +29,7 @@ commands=("$@")
 if [ "${1:-}" = all ]; then
   commands=("${!package_of[@]}")
   libraries=(xrootd-server-plugins xrootd-client-plugins xrootd-voms-plugins voms-mysql-plugin libgsoap-dev)
-  libraries+=(liblcmaps0 lcmaps-basic-interface lcmaps-plugins-verify-proxy)
+  libraries+=(libvomsapi1v5 liblcmaps0 lcmaps-basic-interface lcmaps-plugins-verify-proxy)
   libraries+=(lcmaps-plugins-basic-localaccount lcmaps-plugins-voms)
 fi
 

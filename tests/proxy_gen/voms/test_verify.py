@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Mapping
 from pathlib import Path as File
 
 import pytest
@@ -9,9 +11,12 @@ import pytest
 from proxy_gen.trust import TrustedAuthority, trust_directory
 from proxy_gen.voms.vomsdir import VomsTrust
 from tests.proxy_gen.chains import NOW, TOP, authority
-from tests.proxy_gen.voms import libvoms
+from tests.proxy_gen.forge import Path
+from tests.proxy_gen.voms import forge, libvoms
 from tests.proxy_gen.voms.cases import CASES, Case
-from tests.proxy_gen.voms.world import refused, verified
+from tests.proxy_gen.voms.makers import FILES
+from tests.proxy_gen.voms.world import issued, jane, refused, verified
+from tests.tools.programs import Verdict
 
 pytestmark = pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive")
 
@@ -37,13 +42,24 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> File:
     return top
 
 
+def told_by_voms(links: Path, files: Mapping[str, bytes], certificates: File, vomsdir: File) -> Verdict:
+    for name, content in files.items():
+        (vomsdir / name).parent.mkdir(exist_ok=True)
+        (vomsdir / name).write_bytes(content)
+    return libvoms.retrieve(links.signed()[:-1], vomsdir, certificates, NOW)
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if case.by_voms is not None], ids=named)
 def test_the_verdict_of_voms(case: Case, certificates: File, tmp_path: File) -> None:
-    for name, content in case.files().items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(content)
-    told = libvoms.retrieve(case.make().signed()[:-1], tmp_path, certificates, NOW)
+    told = told_by_voms(case.make(), case.files(), certificates, tmp_path)
     assert told.ok is case.by_voms, told
+
+
+def test_voms_reads_our_targets(certificates: File, tmp_path: File) -> None:
+    for targets, taken in (["elsewhere.example", socket.gethostname()], True), (["elsewhere.example"], False):
+        links = forge.carrying(jane(), issued(targets=targets).der)
+        told = told_by_voms(links, FILES, certificates, tmp_path)
+        assert told.ok is taken, told
 
 
 def test_what_we_take_is_taken_by_voms() -> None:
