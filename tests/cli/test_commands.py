@@ -11,6 +11,7 @@ import pytest
 
 from proxy_gen.credential import Credential
 from tests.cli.test_exchange import failed, good
+from tests.proxy_gen.corpus_maker import CORPUS
 from tests.tools import openssl
 from tests.tools.daemons import COMMAND, Daemon, Outcome, change, here, ttscache
 from tests.tools.minting import DAY, authority, end_entity
@@ -134,6 +135,14 @@ def test_inspect_refuses_what_cannot_be_parsed(cli: Cli, proxy: Path, tmp_path: 
         file.write_bytes(content)
         failed(cli("inspect", file), 5)
     failed(cli("inspect", tmp_path / "absent"), 5, "No such file")
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive")
+def test_inspect_of_bad_input_is_one_line_or_a_report(tmp_path: Path) -> None:
+    for file in CORPUS.glob("*.pem"):
+        outcome = here("inspect", file)
+        assert outcome.status in {0, 5}, (file, outcome)
+        assert len(outcome.err.splitlines()) <= 1, (file, outcome)
 
 
 @pytest.mark.parametrize("offset, word", [(timedelta(days=2), "expired"), (timedelta(days=-2), "not valid yet")])
