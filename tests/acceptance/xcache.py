@@ -1,23 +1,25 @@
 """XCache: it fetches from an origin, with a proxy of its own, what it then keeps for its readers.
 
-The origin hangs up on idle connections after a second, as at a site after minutes: then the cache must show its proxy
-again.
+Both hang up on each other when idle for a second, as at a site after minutes: then the cache must show its proxy again.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from string import ascii_lowercase
 
 from tests.acceptance.xrootd import MAPPED, STORAGE, XRootD, client_settings, grid_mapfile
 from tests.acceptance.xrootd_service import Home, gsi, home, service
 from tests.tools.hostcert import HostCredential
+from tests.tools.programs import Server, end, wait_for
 
+# the cache alone sometimes never does, the origin alone takes its time
 _IMPATIENT = """\
 xrd.timeout idle 1
 """
+_FORGETFUL: dict[str, str | Path] = {"XRD_DATASERVERTTL": "1", "XRD_TIMEOUTRESOLUTION": "1"}
 # the least memory that it starts with; the default is a share of the machine's
-CACHE = """\
+_CACHE = """\
 oss.localroot {{home}}/cache
 ofs.osslib libXrdPss.so
 pss.cachelib default
@@ -29,13 +31,19 @@ pfc.ram 1g
 class Cache(XRootD):
     """A running cache."""
 
-    def __init__(self, running: XRootD, home: Home) -> None:
-        super().__init__(running.server, running.port, running.trust_dir)
+    def __init__(self, server: Server, port: int, home: Home, *beside: Server) -> None:
+        super().__init__(server, port, home.trust)
         self._home = home
+        self._beside = beside
 
     def give(self, proxy: bytes) -> None:
         """Replace its proxy file, as whoever renews it does."""
         self._home.private("proxy", proxy)
+
+    def stop(self) -> None:
+        """End it, and what runs beside it; its log stays."""
+        for server in (self.server, *self._beside):
+            end(server.process)
 
 
 @contextmanager
@@ -52,20 +60,28 @@ def origin(trust_dir: Path, host: HostCredential, gridmap: Mapping[str, str]) ->
 
 @contextmanager
 def cache(
-    trust_dir: Path, host: HostCredential, gridmap: Mapping[str, str], *, source: XRootD, proxy: bytes
+    trust_dir: Path, host: HostCredential, gridmap: Mapping[str, str], *, source: XRootD, proxy: bytes, member: str = ""
 ) -> Iterator[Cache]:
-    """Run a cache before an origin, with a proxy for it, until the block ends."""
-    with home(trust_dir, host) as place:
-        env = cache_home(place, gridmap, proxy)
-        with service(place, gsi(*MAPPED) + CACHE.format(origin=source.port), env=env) as (server, port):
-            yield Cache(XRootD(server, port, trust_dir), place)
+    """Run a cache before an origin, with a proxy for it, until the block ends.
+
+    ``member`` are the directives for a member of a cluster, which has a `cmsd` at its side.
+    """
+    with home(trust_dir, host) as place, ExitStack() as running:
+        place.folder("cache")
+        place.write("grid-mapfile", grid_mapfile(gridmap))
+        env = client_settings(place.trust, place.private("proxy", proxy)) | _FORGETFUL
+        configuration = gsi(*MAPPED) + _CACHE.format(origin=source.port) + member
+        beside: list[Server] = []
+        if member:
+            beside.append(running.enter_context(service(place, configuration, program="cmsd", env=env))[0])
+            # `xrootd` looks for it once, and then after ten seconds
+            wait_for(lambda: _cmsd_socket(place).exists() or None, beside[0].output)
+        server, port = running.enter_context(service(place, configuration, env=env))
+        yield Cache(server, port, place, *beside)
 
 
-def cache_home(place: Home, gridmap: Mapping[str, str], proxy: bytes) -> dict[str, str | Path]:
-    """Furnish a cache's home, and return its environment as a client."""
-    place.folder("cache")
-    place.write("grid-mapfile", grid_mapfile(gridmap))
-    return client_settings(place.trust, place.private("proxy", proxy))
+def _cmsd_socket(place: Home) -> Path:
+    return place.top / "admin" / ".olb" / "olbd.admin"
 
 
 def content(name: str) -> str:

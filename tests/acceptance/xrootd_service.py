@@ -5,7 +5,7 @@ import pwd
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +22,6 @@ all.export /data
 all.adminpath {home}/admin
 all.pidpath {home}/admin
 xrd.network norpipa nodnr
-if exec xrootd
-xrd.port any
-fi
 """
 # `-crl:0`: it looks at no CRL at any level anyway; `-d:1`: the reasons for a refusal, without the buffers
 _GSI = """\
@@ -90,12 +87,18 @@ def gsi(*options: str) -> str:
 
 @contextmanager
 def service(
-    home: Home, configuration: str, *, program: str = "xrootd", env: dict[str, str | Path] | None = None
+    home: Home,
+    configuration: str,
+    *,
+    program: str = "xrootd",
+    port: int | None = None,
+    env: Mapping[str, str | Path] | None = None,
 ) -> Iterator[tuple[Server, int]]:
-    """Run `xrootd` or `cmsd` until the block ends; return it with its port, which is a free one for `xrootd`."""
+    """Run `xrootd` or `cmsd` until the block ends; return it with its port, by default a free one."""
     text = (_CONFIGURATION + configuration).format(
         home=home.top, trust=home.trust, certificate=home.certificate, key=home.key
     )
+    text += f"xrd.port {port or 'any'}\n"
     argv = _as_service([program, "-c", home.write(f"{program}.cfg", text)])
     log = home.top / f"{program}.log"
     with serving(argv, log=log, env=environment(**env or {}), directory=home.top) as server:
