@@ -22,8 +22,14 @@ from proxy_gen.keys import KeyKind, PrivateKey, generate_key
 from proxy_gen.names import DistinguishedName
 from proxy_gen.pool import KeyPool
 from proxy_gen.proxy import issue_proxy
-from ttscache.broker.minting import Mint, MintingOrder
-from ttscache.config.settings import Profile
+from ttscache.authority.generations import Generations
+from ttscache.broker.attributes import Attributes
+from ttscache.broker.local_signer import LocalSigner
+from ttscache.broker.minting import Mint
+from ttscache.broker.orders import MintingOrder
+from ttscache.broker.ownership import Owners
+from ttscache.broker.parents import KeptParents
+from ttscache.config.settings import ProxyProfile
 from ttscache.model import Decision, Identity
 from ttscache.net.deadline import Deadline
 from ttscache.store.memory import MemoryStore
@@ -33,7 +39,7 @@ _ROUNDS = 40
 _MINTS = 40
 _HOUR = 3600
 _PREFIX = "/DC=org/DC=ttscache/O=benchmark/CN=jane/CN=u-"
-_PROFILE = Profile(
+_PROFILE = ProxyProfile(
     name="pilot",
     lifetime=12 * _HOUR,
     min_lifetime=_HOUR // 6,
@@ -41,6 +47,7 @@ _PROFILE = Profile(
     key=KeyKind.RSA_2048,
     limited=False,
     outlive_token=True,
+    voms=(),
 )
 
 _MintOne = Callable[[str], Awaitable[bytes]]
@@ -115,7 +122,9 @@ def _library(authority: CertificateAuthority, pool: _Rotating) -> _MintOne:
 
 
 def _product(authority: CertificateAuthority, pool: _Rotating) -> _MintOne:
-    product = Mint(authority, MemoryStore(time.time), {KeyKind.RSA_2048: pool}, time.time)
+    store = MemoryStore(time.time)
+    parents = KeptParents(LocalSigner(Generations.of([authority]), time.time), store, time.time)
+    product = Mint(parents, Attributes({}, time.time), Owners(store, time.time), {KeyKind.RSA_2048: pool}, time.time)
 
     async def mint(user: str) -> bytes:
         return (await product.proxy_for_new_key(_order(user), Deadline.after(60))).pem
@@ -150,9 +159,10 @@ def _order(user: str) -> MintingOrder:
     return MintingOrder(
         identity=identity,
         decision=decision,
-        generation="",
+        session=None,
         profile=_PROFILE,
         lifetime=_PROFILE.lifetime,
         limited=False,
         limits={},
+        fqans={},
     )

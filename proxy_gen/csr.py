@@ -13,9 +13,10 @@ from proxy_gen.keys import PrivateKey, PublicKey, require_strong, signature_hash
 MAX_CSR_BYTES = 8192
 
 
-def make_csr(key: PrivateKey) -> bytes:
-    """Return a PEM request that proves possession of ``key``. Its subject is empty: the issuer decides on the name."""
-    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, signature_hash(key))
+def make_csr(key: PrivateKey, subject: x509.Name | None = None) -> bytes:
+    """Return a PEM request that proves possession of ``key``; without a subject the issuer decides on the name."""
+    name = x509.Name([]) if subject is None else subject
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, signature_hash(key))
     return request.public_bytes(serialization.Encoding.PEM)
 
 

@@ -39,10 +39,13 @@ class RuleTrace:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the mapping gives an identity. ``dn`` is in slash form; the first profile is the default."""
+    """What the mapping gives an identity. The first profile is the default.
+
+    ``dn`` is in slash form, None where the authority brings the DN along.
+    """
 
     rule: str
-    dn: str
+    dn: str | None
     account: str | None
     fqans: tuple[str, ...]
     scopes: tuple[str, ...]
@@ -87,6 +90,18 @@ class Credential:
     shortened_by: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class IssuedToken:
+    """A token that was issued: an HTCondor IDTOKEN. ``expires_at`` in POSIX seconds."""
+
+    token: str = field(repr=False)
+    subject: str
+    scopes: tuple[str, ...]
+    expires_at: float
+    profile: str
+    shortened_by: tuple[str, ...]
+
+
 class SessionState(Enum):
     """Where a session stands. REFRESHING is the mark that a refresh token may be in use at this moment."""
 
@@ -100,7 +115,8 @@ class Session:
     """The daemon's standing with an issuer on an identity's behalf.
 
     ``generation`` is another at each opening, so that nothing cached under an ended session is served from a new
-    one. ``ends_at`` is when it ends in any case. ``fence`` is the lease under which the mark was set.
+    one. ``ends_at`` is when it ends in any case. ``fence`` is the lease under which the mark was set. The access token
+    is kept, until ``access_ends_at``, only where the issuer is called with it.
     """
 
     issuer: str
@@ -112,4 +128,6 @@ class Session:
     ends_at: float
     refresh_token: str | None = field(repr=False)
     fence: int = 0
+    access_token: str | None = field(default=None, repr=False)
+    access_ends_at: float = 0.0
     end_reason: str | None = None

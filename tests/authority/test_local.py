@@ -26,7 +26,8 @@ MAKER = Program(
 
 
 def create(directory: Path) -> tuple[bytes, bool]:
-    authority, made = local.load_or_create(directory, SUBJECT, KeyKind.P_256, now=NOW, lifetime=timedelta(days=100))
+    generations, made = local.load_or_create(directory, SUBJECT, KeyKind.P_256, now=NOW, lifetime=timedelta(days=100))
+    (authority,) = generations.all
     return authority.certificate_pem(), made
 
 
@@ -42,8 +43,8 @@ def test_made_once_and_loaded_ever_after(directory: Path) -> None:
     assert create(directory) == (pem, False)
     loaded = local.load(directory)
     assert loaded is not None
-    assert loaded.certificate_pem() == pem
-    assert loaded.subject.slash == "/DC=ch/CN=CA"
+    assert loaded.all[0].certificate_pem() == pem
+    assert loaded.all[0].subject.slash == "/DC=ch/CN=CA"
 
 
 def test_files_and_their_modes(directory: Path) -> None:
@@ -68,7 +69,7 @@ def test_killed_at_any_step_it_can_be_made_or_finished(tmp_path: Path) -> None:
     for number, step in enumerate(steps):
         directory = tmp_path / str(number)
         assert MAKER.struck(step, "signal=KILL", directory)[1] == -signal.SIGKILL, step
-        certificate = directory / local.CERTIFICATE_FILE
+        certificate = directory / "ca.pem"
         published = certificate.read_bytes() if certificate.exists() else None
         pem, made = create(directory)
         # one that others may have seen already is not replaced
@@ -76,7 +77,7 @@ def test_killed_at_any_step_it_can_be_made_or_finished(tmp_path: Path) -> None:
         assert create(directory) == (pem, False)
 
 
-@pytest.mark.parametrize("lost", [local.CERTIFICATE_FILE, local.KEY_FILE])
+@pytest.mark.parametrize("lost", ["ca.pem", "ca.key"])
 def test_a_ca_that_lost_a_file_is_not_made_anew(directory: Path, lost: str) -> None:
     create(directory)
     kept = {file: file.read_bytes() for file in directory.iterdir() if file.name != lost}
@@ -89,7 +90,7 @@ def test_a_ca_that_lost_a_file_is_not_made_anew(directory: Path, lost: str) -> N
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
 def test_a_key_that_others_may_read_is_refused(directory: Path, mode: int) -> None:
     create(directory)
-    (directory / local.KEY_FILE).chmod(mode)
+    (directory / "ca.key").chmod(mode)
     with pytest.raises(ConfigurationError, match="chmod 600"):
         create(directory)
 
@@ -97,9 +98,9 @@ def test_a_key_that_others_may_read_is_refused(directory: Path, mode: int) -> No
 @pytest.mark.parametrize(
     "name, content, said",
     [
-        (local.CERTIFICATE_FILE, b"nonsense", "no PEM certificate"),
-        (local.KEY_FILE, b"nonsense", "cannot be used"),
-        (local.KEY_FILE, private_pem(generate_key(KeyKind.P_256)), "not the key of its certificate"),
+        ("ca.pem", b"nonsense", "no PEM certificate"),
+        ("ca.key", b"nonsense", "cannot be used"),
+        ("ca.key", private_pem(generate_key(KeyKind.P_256)), "not the key of its certificate"),
     ],
 )
 def test_files_that_cannot_be_used(directory: Path, name: str, content: bytes, said: str) -> None:

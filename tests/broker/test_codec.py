@@ -11,6 +11,7 @@ from proxy_gen.keys import KeyKind, generate_key, public_der
 from proxy_gen.names import DistinguishedName
 from tests.broker.world import START, TOP, an_authority
 from ttscache.broker import codec
+from ttscache.broker.orders import Parent
 from ttscache.errors import StoreUnavailableError
 from ttscache.model import Credential, Session, SessionState
 
@@ -21,6 +22,7 @@ SESSIONS = st.builds(
     issuer=TEXTS, subject=TEXTS, generation=TEXTS, state=st.sampled_from(SessionState),
     opened_at=TIMES, confirmed_at=TIMES, ends_at=TIMES,
     refresh_token=st.none() | TEXTS, fence=st.integers(0, 2**62), end_reason=st.none() | TEXTS,
+    access_token=st.none() | TEXTS, access_ends_at=TIMES,
 )  # fmt: skip
 CREDENTIALS = st.builds(
     Credential,
@@ -30,7 +32,7 @@ CREDENTIALS = st.builds(
     shortened_by=st.lists(TEXTS, max_size=3).map(tuple),
 )  # fmt: skip
 CACHED = st.builds(codec.CachedCredential, credential=CREDENTIALS, issued_at=TIMES, soft=TIMES, hard=TIMES)
-DECODERS = (codec.decode_session, codec.decode_cached, codec.decode_end_entity, codec.decode_fields)
+DECODERS = (codec.decode_session, codec.decode_cached, codec.decode_parent, codec.decode_fields)
 
 
 @given(session=SESSIONS)
@@ -48,12 +50,12 @@ def test_fields(fields: dict[str, object]) -> None:
     assert codec.decode_fields(codec.encode_fields(fields)) == fields
 
 
-def test_end_entities() -> None:
+def test_parents() -> None:
     key = generate_key(KeyKind.P_256)
     name, now = DistinguishedName.parse(TOP + "/CN=x"), datetime.fromtimestamp(START, UTC)
     certificate = an_authority().issue_eec(name, key.public_key(), now=now, lifetime=timedelta(hours=1))
-    read = codec.decode_end_entity(codec.encode_end_entity(codec.EndEntity(certificate, key)))
-    assert read.certificate == certificate
+    read = codec.decode_parent(codec.encode_parent(Parent((certificate,), key, START)))
+    assert (read.chain, read.asked_until) == ((certificate,), START)
     assert public_der(read.key.public_key()) == public_der(key.public_key())
 
 

@@ -411,7 +411,7 @@ async def test_without_the_store_memory_is_served_for_a_while_and_nothing_is_min
 async def test_what_can_be_made_again_need_not_be_readable(world: World, tmp_path: Path) -> None:
     first = await world.replica().issue()
     with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as other:
-        other.execute("UPDATE records SET value = x'00' WHERE key LIKE 'eec/%' OR key LIKE 'credential/%'")
+        other.execute("UPDATE records SET value = x'00' WHERE key LIKE 'parent/%' OR key LIKE 'credential/%'")
     again = await world.replica().issue()
     assert again.eec_serial != first.eec_serial
     assert again.identity == first.identity

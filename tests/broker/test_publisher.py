@@ -13,7 +13,9 @@ from tests.broker.world import DAY, START, TOP, Clock, an_authority
 from tests.tools import openssl
 from tests.tools.minting import end_entity
 from tests.tools.programs import run
-from ttscache.broker.authority import Published, Publisher
+from ttscache.authority.generations import Generations
+from ttscache.broker.anchors import LocalAnchors
+from ttscache.broker.publishing import Published, Publisher
 from ttscache.errors import StoreUnavailableError
 from ttscache.store.sqlite import SqliteStore
 
@@ -27,12 +29,19 @@ def clock() -> Clock:
 
 @contextlib.asynccontextmanager
 async def replica(path: Path, clock: Clock) -> AsyncIterator[Publisher]:
-    store = SqliteStore(path, clock)
-    yield Publisher(CA, (f"{TOP}/*",), store, clock)
+    async with over(SqliteStore(path, clock), clock) as publisher:
+        yield publisher
+
+
+@contextlib.asynccontextmanager
+async def over(store: SqliteStore, clock: Clock) -> AsyncIterator[Publisher]:
+    source = LocalAnchors(Generations.of([CA]), (f"{TOP}/*",), DAY, store, clock)
+    yield Publisher(source, lambda _: {}, clock)
     await store.close()
 
 
 def number(published: Published) -> int:
+    assert published.crl_der is not None
     crl = x509.load_der_x509_crl(published.crl_der)
     return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
 
@@ -66,6 +75,7 @@ async def test_a_jump_of_the_clock(tmp_path: Path, clock: Clock, jump: float) ->
             clock.time = START + moment
             published = await publisher.published()
             numbers.append(number(published))
+            assert published.crl_der is not None
             crl = x509.load_der_x509_crl(published.crl_der)
             now = datetime.fromtimestamp(clock.time, UTC)
             assert crl.next_update_utc is not None
@@ -74,9 +84,10 @@ async def test_a_jump_of_the_clock(tmp_path: Path, clock: Clock, jump: float) ->
 
 
 async def test_without_the_store_the_list_at_hand_goes_on_until_its_end(tmp_path: Path, clock: Clock) -> None:
-    async with replica(tmp_path / "s", clock) as publisher:
+    store = SqliteStore(tmp_path / "s", clock)
+    async with over(store, clock) as publisher:
         first = await publisher.published()
-        await publisher._store.close()
+        await store.close()
         clock.time += 7 * DAY - 1
         assert await publisher.published() == first
         clock.time += 1
@@ -91,8 +102,8 @@ async def test_openssl_takes_what_is_published(tmp_path: Path, clock: Clock) -> 
     trust.mkdir()
     for name, content in published.files.items():
         (trust / name).write_bytes(content)
-    (tmp_path / "crl").write_bytes(published.crl_der)
-    (tmp_path / "ca").write_bytes(published.certificate_pem)
+    (tmp_path / "crl").write_bytes(published.crl_der or b"")
+    (tmp_path / "ca").write_bytes(published.certificates_pem)
     checked = run(["openssl", "crl", "-inform", "DER", "-in", tmp_path / "crl", "-CAfile", tmp_path / "ca", "-noout"])
     assert "verify OK" in checked.text
     now = datetime.fromtimestamp(START, UTC)

@@ -13,13 +13,20 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from proxy_gen.ca import CertificateAuthority
 from proxy_gen.keys import KeyKind, generate_key
 from proxy_gen.names import DistinguishedName
+from ttscache.authority.generations import Generations
+from ttscache.broker.attributes import Attributes
 from ttscache.broker.cache import CredentialCache
 from ttscache.broker.credentials import CredentialBroker
+from ttscache.broker.idtokens import IdTokens
 from ttscache.broker.issuers import ExchangingIssuer
+from ttscache.broker.local_attributes import LocalAttributes
+from ttscache.broker.local_signer import LocalSigner
 from ttscache.broker.minting import Mint
+from ttscache.broker.orders import Parents
 from ttscache.broker.ownership import Owners
+from ttscache.broker.parents import KeptParents
 from ttscache.broker.sessions import Sessions
-from ttscache.config.settings import Profile, SessionPolicy
+from ttscache.config.settings import LocalVoms, Profile, ProxyProfile, SessionPolicy
 from ttscache.identity.settings import IssuerSettings, TokenProfile
 from ttscache.identity.verifier import Issuer, TokenVerifier
 from ttscache.mapping.rules import Rule, When
@@ -52,10 +59,10 @@ class Clock:
         return self.time
 
 
-def profile(name: str = "pilot", **changes: Any) -> Profile:  # noqa: ANN401 - any field
-    made = Profile(
+def profile(name: str = "pilot", **changes: Any) -> ProxyProfile:  # noqa: ANN401 - any field
+    made = ProxyProfile(
         name=name, lifetime=43200, min_lifetime=600, max_lifetime=43200,
-        key=KeyKind.P_256, limited=False, outlive_token=False,
+        key=KeyKind.P_256, limited=False, outlive_token=False, voms=(),
     )  # fmt: skip
     return replace(made, **changes)
 
@@ -88,6 +95,7 @@ class Setup:
     secret: str | None = None
     exchanging: bool = True
     stale_for: float = 300.0
+    voms: Mapping[str, LocalVoms] = field(default_factory=dict)
 
 
 class Replica:
@@ -96,6 +104,7 @@ class Replica:
     def __init__(self, world: "World", store: Store, setup: Setup) -> None:
         self.world = world
         self.store = store
+        self.setup = setup
         self.fetcher = Fetcher()
         clock, iam = world.clock, world.iam
         identity = IssuerSettings(
@@ -126,16 +135,29 @@ class Replica:
                 inspect=lambda token, deadline: self.verifier.inspect(token, ISSUER, deadline),
             )
         }
+        owners = Owners(store, clock)
         self.sessions = Sessions(store, exchanging, clock, stale_for=setup.stale_for)
         self.broker = CredentialBroker(
             setup.rules,
             {each.name: each for each in setup.profiles},
             frozenset(exchanging) if setup.exchanging else frozenset(),
             self.sessions,
-            Mint(world.authority, store, {}, clock),
+            Mint(self.parents(), self.attributes(), owners, {}, clock),
             CredentialCache(store, clock),
-            Owners(store, clock),
+            owners,
+            IdTokens(clock),
         )
+
+    def parents(self) -> Parents:
+        signer = LocalSigner(self.world.generations, self.world.clock)
+        return KeptParents(signer, self.store, self.world.clock)
+
+    def attributes(self) -> Attributes:
+        sources = {
+            name: LocalAttributes(settings, self.world.generations, self.world.clock)
+            for name, settings in self.setup.voms.items()
+        }
+        return Attributes(sources, self.world.clock)
 
     async def identity(self, token: str) -> Identity:
         return await self.verifier.verify(token, Deadline.after(5))
@@ -191,6 +213,10 @@ class World:
 
     def token(self, username: str = "jane", scope: str = "openid profile wlcg wlcg.groups") -> str:
         return self.iam.token_for(username, scope=scope, audience=AUDIENCE)
+
+    @property
+    def generations(self) -> Generations:
+        return Generations.of([self.authority])
 
     @property
     def granted(self) -> Mapping[str, int]:

@@ -11,7 +11,8 @@ from tests.config.test_mistakes import mistakes, put
 from tests.tools.daemons import COMMAND
 from tests.tools.programs import environment, run
 from ttscache.config.load import load
-from ttscache.config.secrets import SecretError, read_secret, read_secret_file
+from ttscache.config.secrets import SecretError, SecretReference, read_secret_file
+from ttscache.config.settings import LocalAuthority
 from ttscache.sandbox.site import Site
 
 Write = Callable[[object], Path]
@@ -82,17 +83,17 @@ def test_what_a_reference_can_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for content, expected in ((b"hunter2", "hunter2"), (b"hunter2\n", "hunter2"), (b" h\r\n", " h")):
         secret.write_bytes(content)
         secret.chmod(0o600)
-        assert read_secret({"file": "secret"}, tmp_path) == expected
+        assert SecretReference.of({"file": "secret"}, tmp_path).read() == expected
     monkeypatch.setenv("PLANTED", "hunter2")
-    assert read_secret({"env": "PLANTED"}, tmp_path) == "hunter2"
+    assert SecretReference.of({"env": "PLANTED"}, tmp_path).read() == "hunter2"
     for content in (b"", b"\n", b"\xff\xfe", b"x" * 70_000):
         secret.write_bytes(content)
         with pytest.raises(SecretError) as raised:
-            read_secret({"file": "secret"}, tmp_path)
+            SecretReference.of({"file": "secret"}, tmp_path).read()
         assert "xxx" not in str(raised.value)
     monkeypatch.delenv("PLANTED")
     with pytest.raises(SecretError, match="PLANTED is not set"):
-        read_secret({"env": "PLANTED"}, tmp_path)
+        SecretReference.of({"env": "PLANTED"}, tmp_path).read()
     with pytest.raises(SecretError):
         read_secret_file(tmp_path)
     with pytest.raises(SecretError):
@@ -103,6 +104,7 @@ def test_paths_start_at_the_files_own_directory(site: Site, monkeypatch: pytest.
     monkeypatch.chdir(site.directory)
     settings = load(Path(site.configuration.name))
     assert settings.store.path == site.directory / "state.db"
+    assert isinstance(settings.authority, LocalAuthority)
     assert settings.authority.directory == site.directory / "ca"
 
 

@@ -116,7 +116,7 @@ class Site:
             self.process.kill()
             self.process.wait()
             for left in (f"faketime_shm_{self.process.pid}", f"sem.faketime_sem_{self.process.pid}"):
-                Path("/dev/shm", left).unlink(missing_ok=True)
+                Path("/dev/shm", left).unlink(missing_ok=True)  # noqa: S108 - where libfaketime puts them
             self.process = None
 
     def stop(self) -> int:

@@ -17,6 +17,7 @@ from tests.faults.striking import Program
 from tests.tools.programs import need
 from ttscache.broker.readiness import Readiness, Status
 from ttscache.errors import StoreUnavailableError
+from ttscache.net.deadline import Deadline
 from ttscache.sandbox.iam import Fault
 from ttscache.store.sqlite import SqliteStore
 
@@ -90,8 +91,11 @@ def test_out_of_inodes(disk: Path) -> None:
 async def test_readiness_on_a_full_disk(disk: Path) -> None:
     async with opened(disk) as store:
 
+        async def signer(_: Deadline) -> Status:
+            return Status.OK
+
         async def status() -> Status:
-            found = await Readiness(store, {}, lambda: Status.OK, time.time).dependencies()
+            found = await Readiness(store, {}, signer, time.time).dependencies()
             return found["store"]
 
         assert await status() is Status.OK

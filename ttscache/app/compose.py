@@ -6,21 +6,22 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from proxy_gen.ca import CertificateAuthority
 from proxy_gen.keys import KeyKind
 from proxy_gen.pool import KeyPool
-from ttscache.authority import local
-from ttscache.broker.authority import Publisher
+from ttscache.app.authorities import open_attributes, open_authority, open_local
+from ttscache.authority.generations import Generations
 from ttscache.broker.cache import CredentialCache
 from ttscache.broker.credentials import CredentialBroker
+from ttscache.broker.idtokens import IdTokens
 from ttscache.broker.issuers import ExchangingIssuer
 from ttscache.broker.minting import Mint
 from ttscache.broker.ownership import Owners
+from ttscache.broker.publishing import Publisher
 from ttscache.broker.readiness import Readiness, Status
 from ttscache.broker.sessions import Sessions
-from ttscache.config.settings import IssuerConfiguration, Settings
+from ttscache.config.settings import IssuerConfiguration, ManagedProxyAuthority, Settings
 from ttscache.errors import ConfigurationError, RecordUnreadableError, StoreUnavailableError
 from ttscache.identity.verifier import Issuer, TokenVerifier
 from ttscache.net.deadline import Deadline
@@ -55,62 +56,55 @@ async def require_sealing_ring(store: Store) -> None:
         _log.warning("store_unavailable", extra={"reason": error.message})  # readiness tells it from here on
 
 
-def open_authority(settings: Settings) -> CertificateAuthority:
-    """Load the CA, making it when it is not there. Raises ConfigurationError."""
-    wanted = settings.authority
-    authority, made = local.load_or_create(
-        wanted.directory,
-        wanted.subject,
-        wanted.key,
-        now=datetime.now(UTC),
-        lifetime=timedelta(seconds=wanted.lifetime),
-    )
-    if made:
-        _log.info("authority_made", extra={"subject": authority.subject.slash})
-    return authority
-
-
 def compose(
     settings: Settings,
     public_url: str,
     store: Store,
-    authority: CertificateAuthority,
+    generations: Generations | None,
     pools: Mapping[KeyKind, KeyPool],
     previous: Services | None = None,
 ) -> Services:
-    """Wire one configuration's services over a store and an authority that outlive them.
+    """Wire one configuration's services over a store that outlives them; ``generations`` are the local CA's.
 
     What ``previous`` services have learnt of issuers that are still the same is taken over.
     """
-    # issuers with the same private CAs share connections
-    fetchers = {ca_file: Fetcher(ca_file) for ca_file in {c.identity.ca_file for c in settings.issuers}}
-    issuers = {c.identity.name: Issuer(c.identity, fetchers[c.identity.ca_file]) for c in settings.issuers}
+    fetchers: dict[Path | None, Fetcher] = {}
+
+    def fetcher(ca_file: Path | None) -> Fetcher:
+        # upstreams with the same private CAs share connections
+        return fetchers.setdefault(ca_file, Fetcher(ca_file))
+
+    issuers = {c.identity.name: Issuer(c.identity, fetcher(c.identity.ca_file)) for c in settings.issuers}
     for name, issuer in issuers.items():
         if previous is not None and name in previous.issuers:
             issuer.adopt(previous.issuers[name])
     verifier = TokenVerifier(issuers.values(), time.time)
     exchanging = {
-        c.identity.name: _exchanging(c, issuers[c.identity.name], verifier, fetchers[c.identity.ca_file])
+        c.identity.name: _exchanging(settings, c, issuers[c.identity.name], verifier, fetcher(c.identity.ca_file))
         for c in settings.issuers
         if c.exchange is not None
     }
+    authority = open_authority(settings, generations, store, fetcher)
+    attributes = open_attributes(settings, generations, fetcher)
+    owners = Owners(store, time.time)
     sessions = Sessions(store, exchanging, time.time, stale_for=settings.store.stale_for)
     broker = CredentialBroker(
         settings.rules,
         settings.profiles,
         frozenset(exchanging),
         sessions,
-        Mint(authority, store, pools, time.time),
+        Mint(authority.parents, attributes, owners, pools, time.time),
         CredentialCache(store, time.time),
-        Owners(store, time.time),
+        owners,
+        IdTokens(time.time),
     )
 
     async def close() -> None:
         await broker.drain()
         for issuer in issuers.values():
             await issuer.jwks.close()
-        for fetcher in fetchers.values():
-            await fetcher.close()
+        for each in fetchers.values():
+            await each.close()
 
     checks = {name: _IssuerCheck(issuer, exchanging.get(name)) for name, issuer in issuers.items()}
     return Services(
@@ -119,14 +113,14 @@ def compose(
         issuers=issuers,
         verifier=verifier,
         broker=broker,
-        publisher=Publisher(authority, settings.signable_subjects, store, time.time),
-        readiness=Readiness(store, checks, lambda: _signer_status(authority), time.time),
+        publisher=Publisher(authority.source, attributes.files, time.time),
+        readiness=Readiness(store, checks, authority.status, time.time),
         close=close,
     )
 
 
 def _exchanging(
-    configuration: IssuerConfiguration, issuer: Issuer, verifier: TokenVerifier, fetcher: Fetcher
+    settings: Settings, configuration: IssuerConfiguration, issuer: Issuer, verifier: TokenVerifier, fetcher: Fetcher
 ) -> ExchangingIssuer:
     name = configuration.identity.name
     if configuration.exchange is None:
@@ -137,6 +131,7 @@ def _exchanging(
         settings=configuration.exchange,
         endpoint=TokenEndpoint(name, configuration.exchange, fetcher, issuer.discovery.token_endpoint, time.time),
         inspect=lambda token, deadline: verifier.inspect(token, name, deadline),
+        keeps_access_token=isinstance(settings.authority, ManagedProxyAuthority),
     )
 
 
@@ -154,19 +149,12 @@ class _IssuerCheck:
         return Status.DEGRADED if self._issuer.jwks.usable else Status.DOWN
 
 
-def _signer_status(authority: CertificateAuthority) -> Status:
-    left = authority.certificate.not_valid_after_utc - datetime.now(UTC)
-    if left <= timedelta():
-        return Status.DOWN
-    return Status.DEGRADED if left < timedelta(days=1) else Status.OK
-
-
 @asynccontextmanager
 async def in_process(settings: Settings) -> AsyncIterator[Services]:
     """Run the services of a configuration without a server; keys are made when they are wanted."""
-    authority = open_authority(settings)
+    generations = open_local(settings)
     store = open_store(settings)
-    services = compose(settings, settings.server.public_url or "", store, authority, {})
+    services = compose(settings, settings.server.public_url or "", store, generations, {})
     try:
         await require_sealing_ring(store)
         yield services

@@ -14,11 +14,12 @@ from aiohttp import web
 
 from proxy_gen.keys import KeyKind
 from proxy_gen.pool import KeyPool
-from ttscache.app.compose import compose, open_authority, open_store, require_sealing_ring
+from ttscache.app.authorities import open_local
+from ttscache.app.compose import compose, open_store, require_sealing_ring
 from ttscache.app.listener import listening_socket, reload_certificate, tls_context, url_of
-from ttscache.broker.authority import Published
+from ttscache.broker.publishing import Published
 from ttscache.config.load import load
-from ttscache.config.settings import Settings
+from ttscache.config.settings import ProxyProfile, Settings
 from ttscache.durable import write_atomically
 from ttscache.errors import ConfigurationError, StoreUnavailableError
 from ttscache.server.application import Runner, application
@@ -43,7 +44,7 @@ class Daemon:
         self._configuration = configuration
         self._settings = load(configuration)
         self._tls = tls_context(self._settings.server.tls)
-        self._authority = open_authority(self._settings)
+        self._generations = open_local(self._settings)
         self._store = open_store(self._settings)
         self._pools: dict[KeyKind, KeyPool] = {}
         self._background: set[asyncio.Task[None]] = set()
@@ -96,6 +97,7 @@ class Daemon:
         try:
             settings = await asyncio.to_thread(load, self._configuration)
             require_reloadable(self._settings, settings)
+            generations = await asyncio.to_thread(open_local, settings)
             if self._tls is not None and settings.server.tls is not None:
                 reload_certificate(self._tls, settings.server.tls)
         except ConfigurationError as error:
@@ -103,7 +105,7 @@ class Daemon:
                 _log.warning("reload_refused", extra={"mistake": mistake})
             return
         previous = current.services
-        self._settings = settings
+        self._settings, self._generations = settings, generations
         current.services = self._compose(settings, previous)
         self._spawn(_warm(current.services))
         self._replaced.append(previous)
@@ -131,10 +133,11 @@ class Daemon:
         await asyncio.sleep(_DRAIN_SECONDS)
 
     def _compose(self, settings: Settings, previous: Services | None = None) -> Services:
-        for kind in {profile.key for profile in settings.profiles.values()} & _SLOW_KINDS - set(self._pools):
+        wanted = {profile.key for profile in settings.profiles.values() if isinstance(profile, ProxyProfile)}
+        for kind in wanted & _SLOW_KINDS - set(self._pools):
             self._pools[kind] = KeyPool(kind, _POOL_DEPTH)
         public_url = (settings.server.public_url or self.url).rstrip("/")
-        return compose(settings, public_url, self._store, self._authority, self._pools, previous)
+        return compose(settings, public_url, self._store, self._generations, self._pools, previous)
 
     def _handle_signals(self, current: Current) -> None:
         loop = asyncio.get_running_loop()
@@ -191,8 +194,6 @@ def require_reloadable(before: Settings, after: Settings) -> None:
         mistakes.append("server.listen, and whether there is server.tls, change with a restart only")
     if (before.store.path, before.store.ring) != (after.store.path, after.store.ring):
         mistakes.append("store.url and store.sealing_keys change with a restart only")
-    if before.authority != after.authority:
-        mistakes.append("authority changes with a restart only")
     if mistakes:
         raise ConfigurationError(tuple(mistakes))
 

@@ -11,20 +11,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from proxy_gen.errors import ProxyGenError
-from proxy_gen.keys import PrivateKey, load_private_key, private_pem
+from proxy_gen.keys import load_private_key, private_pem
+from ttscache.broker.orders import Parent
 from ttscache.errors import RecordUnreadableError
 from ttscache.model import Credential, Session, SessionState
 
 _FORMAT = 1
 _Value = TypeVar("_Value")
-
-
-@dataclass(frozen=True)
-class EndEntity:
-    """An end-entity certificate with its key."""
-
-    certificate: x509.Certificate
-    key: PrivateKey
 
 
 @dataclass(frozen=True)
@@ -47,19 +40,20 @@ def decode_session(value: bytes) -> Session:
     return _decode(value, lambda fields: Session(**{**fields, "state": SessionState(fields["state"])}))
 
 
-def encode_end_entity(entity: EndEntity) -> bytes:
-    """Return an end entity's record; it holds the private key."""
-    certificate = entity.certificate.public_bytes(serialization.Encoding.PEM)
-    return _encode({"certificate": certificate.decode(), "key": private_pem(entity.key).decode()})
+def encode_parent(parent: Parent) -> bytes:
+    """Return a parent's record; it holds the private key."""
+    chain = [certificate.public_bytes(serialization.Encoding.PEM).decode() for certificate in parent.chain]
+    return _encode({"chain": chain, "key": private_pem(parent.key).decode(), "asked_until": parent.asked_until})
 
 
-def decode_end_entity(value: bytes) -> EndEntity:
-    """Read an end entity's record."""
+def decode_parent(value: bytes) -> Parent:
+    """Read a parent's record."""
     return _decode(
         value,
-        lambda fields: EndEntity(
-            x509.load_pem_x509_certificate(fields["certificate"].encode()),
+        lambda fields: Parent(
+            tuple(x509.load_pem_x509_certificate(pem.encode()) for pem in fields["chain"]),
             load_private_key(fields["key"].encode(), made_here=True),
+            fields["asked_until"],
         ),
     )
 

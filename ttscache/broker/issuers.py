@@ -29,7 +29,8 @@ _PARAMETRIC = re.compile(r"(?:wlcg\.groups|storage\.(?:read|create|modify|stage)
 class ExchangingIssuer:
     """An issuer with which the daemon holds sessions.
 
-    ``inspect`` verifies a token that this issuer made, whatever its audience, and returns its claims.
+    ``inspect`` verifies a token that this issuer made, whatever its audience, and returns its claims. With
+    ``keeps_access_token`` the granted token itself is kept in the session, for the issuer is called with it.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ExchangingIssuer:
     settings: ExchangeSettings
     endpoint: TokenEndpoint
     inspect: Callable[[str, Deadline], Awaitable[Mapping[str, Any]]]
+    keeps_access_token: bool = False
 
     async def expiry_of(self, answer: TokenAnswer, subject: str, now: float, deadline: Deadline) -> float:
         """Return when the granted token ends, in POSIX seconds, after taking no word of the answer for granted.

@@ -20,9 +20,9 @@ def owner_key(canonical_dn: str) -> str:
     return OWNERS + digest(canonical_dn)
 
 
-def end_entity_key(issuer: str, subject: str, generation: str, dn: str, authority: str) -> str:
-    """The end-entity certificate below which an identity's proxies stand."""
-    return "eec/" + digest(issuer, subject, generation, dn, authority)
+def parent_key(issuer: str, subject: str, generation: str, dn: str, authority: str) -> str:
+    """What an identity's proxies stand under."""
+    return "parent/" + digest(issuer, subject, generation, dn, authority)
 
 
 def digest(*parts: str) -> str:

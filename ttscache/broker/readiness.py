@@ -32,7 +32,7 @@ class Readiness:
         self,
         store: Store,
         issuers: Mapping[str, Callable[[Deadline], Awaitable[Status]]],
-        signer: Callable[[], Status],
+        signer: Callable[[Deadline], Awaitable[Status]],
         clock: Callable[[], float],
     ) -> None:
         self._store = store
@@ -54,11 +54,11 @@ class Readiness:
 
     async def _try_all(self) -> dict[str, Status]:
         deadline = Deadline.after(_TIMEOUT)
-        store, *issuers = await asyncio.gather(
-            self._try_store(), *(check(deadline) for check in self._issuers.values())
+        store, signer, *issuers = await asyncio.gather(
+            self._try_store(), self._signer(deadline), *(check(deadline) for check in self._issuers.values())
         )
         named = {f"issuer:{name}": status for name, status in zip(self._issuers, issuers, strict=True)}
-        return {"store": store, "signer": self._signer(), **named}
+        return {"store": store, "signer": signer, **named}
 
     async def _try_store(self) -> Status:
         expires_at = self._clock() + _PROBE_SECONDS

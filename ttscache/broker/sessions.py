@@ -41,6 +41,8 @@ _UPSTREAM_SECONDS = 40.0
 # A new refresh token that the store does not take at once is tried again for so long.
 _SAVE_SECONDS = 30.0
 _SAVE_PAUSE = 0.5
+# An access token that is kept is replaced when less than this is left of it.
+_ACCESS_MARGIN = 120.0
 # Keys of the issuer may have to be fetched to inspect its answer.
 _INSPECT_SECONDS = 10.0
 # Outlasts all that is done under it.
@@ -173,9 +175,14 @@ class Sessions:
         """Whether it was confirmed too long ago, or in a future that the clock has jumped back from."""
         if session.refresh_token is None:
             return False
+        if self._issuers[session.issuer].keeps_access_token and self._lacks_access_token(session):
+            return True
         age = self._clock() - session.confirmed_at
         confirmed = -_CLOCK_TOLERANCE <= age < self._policy(session).confirm
         return not confirmed or session.state is SessionState.REFRESHING
+
+    def _lacks_access_token(self, session: Session) -> bool:
+        return session.access_token is None or self._clock() >= session.access_ends_at - _ACCESS_MARGIN
 
     def _paused(self, key: str) -> bool:
         return time.monotonic() < self._not_before.get(key, 0.0)
@@ -269,6 +276,8 @@ class Sessions:
             confirmed_at=now,
             ends_at=expires_at if without_refresh else now + issuer.policy.absolute,
             refresh_token=answer.refresh_token,
+            access_token=answer.access_token if issuer.keeps_access_token else None,
+            access_ends_at=expires_at,
         )
 
     async def _refresh(self, key: str) -> Session:
@@ -320,11 +329,18 @@ class Sessions:
         rotated = replace(marked.session, state=SessionState.ACTIVE, refresh_token=kept)
         saved = await self._save_surely(key, rotated, marked.version)
         try:
-            await issuer.expiry_of(answer, rotated.subject, self._clock(), Deadline.after(_INSPECT_SECONDS))
+            access_ends_at = await issuer.expiry_of(
+                answer, rotated.subject, self._clock(), Deadline.after(_INSPECT_SECONDS)
+            )
         except ExchangeRefusedError as refusal:
             raise await self._ended(key, saved, refusal, doubtful=False) from None
-        now = self._clock()
-        return (await self._save(key, replace(rotated, confirmed_at=now), saved.version)).session or rotated
+        confirmed = replace(
+            rotated,
+            confirmed_at=self._clock(),
+            access_token=answer.access_token if issuer.keeps_access_token else None,
+            access_ends_at=access_ends_at,
+        )
+        return (await self._save(key, confirmed, saved.version)).session or rotated
 
     async def _save_surely(self, key: str, session: Session, version: int) -> _Held:
         """Save a session whose old token is spent, again and again while the store does not take it."""

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from proxy_gen.ca import CertificateAuthority
+from proxy_gen.errors import NameRefusedError
+from proxy_gen.name_rules import require_mintable
 from proxy_gen.names import DistinguishedName
 from proxy_gen.trust import subject_hash
 from ttscache.app.compose import in_process
 from ttscache.authority import local
+from ttscache.authority.generations import Generations, begins_at
+from ttscache.broker.publishing import Published
 from ttscache.cli import options
+from ttscache.cli.durations import Duration
+from ttscache.config.build_mapping import require_quotable
 from ttscache.config.load import load
-from ttscache.config.settings import Settings
+from ttscache.config.settings import LocalAuthority, Settings
 from ttscache.durable import write_atomically
 
 
 @click.group("ca")
 def command() -> None:
-    """Make, show and export the online CA of a configuration."""
+    """Make, show, rotate and export the online CA of a configuration."""
 
 
 @command.command("init")
@@ -32,61 +41,148 @@ def command() -> None:
 def init(configuration: Path, output_format: str) -> None:
     """Make the CA. It is an error when there is one already: its EECs would no longer verify."""
     settings = load(configuration)
-    wanted = settings.authority
-    authority, made = local.load_or_create(
+    wanted = _local(settings)
+    generations, made = local.load_or_create(
         wanted.directory, wanted.subject, wanted.key, now=datetime.now(UTC), lifetime=timedelta(seconds=wanted.lifetime)
     )
     if not made:
         raise click.UsageError(f"there is a CA in {wanted.directory} already; `ttscache ca show` shows it")
-    _show(_facts(authority, settings), output_format)
+    _show(_facts(generations.all[0], generations, settings), output_format)
 
 
 @command.command("show")
 @options.required_configuration
 @options.output_format
 def show(configuration: Path, output_format: str) -> None:
-    """Show the CA's name, lifetime and fingerprint."""
+    """Show the CA's name, lifetime and fingerprint, and those of the CAs before and after it."""
     settings = load(configuration)
-    _show(_facts(_require(settings), settings), output_format)
+    generations = _require(settings)
+    issuing = generations.issuing(time.time())
+    others = [_facts(each, generations, settings) for each in generations.all if each is not issuing]
+    facts = _facts(issuing, generations, settings)
+    if output_format == "json":
+        options.show_json(facts | {"others": others})
+        return
+    _show(facts, output_format)
+    for other in others:
+        click.echo()
+        _show(other, output_format)
+
+
+@command.command("rotate")
+@options.required_configuration
+@click.option("--subject", help="The next CA's DN, in slash form. Default: the name of before with a number, `G2`.")
+@click.option(
+    "--in",
+    "delay",
+    type=Duration(),
+    default="2d",
+    show_default=True,
+    help="When it begins to issue: by then consumers must have fetched it from /trust.",
+)
+@options.output_format
+def rotate(configuration: Path, subject: str | None, delay: int, output_format: str) -> None:
+    """Make the next CA. It is published when the daemon is reloaded (SIGHUP), and issues after the delay.
+
+    The CA of before stays published until the last certificate that it signed has ended.
+    """
+    settings = load(configuration)
+    wanted = _local(settings)
+    name = None if subject is None else _name(subject)
+    begins = datetime.now(UTC) + timedelta(seconds=delay)
+    made = local.rotate(wanted.directory, name, wanted.key, begins=begins, lifetime=timedelta(seconds=wanted.lifetime))
+    _show(_facts(made, _require(settings), settings), output_format)
+
+
+@command.command("crl")
+@options.required_configuration
+@click.option("--der", is_flag=True, help="In DER; default, PEM.")
+@click.option("-o", "--out", type=options.FILE, help="Output file; default, standard output.")
+def crl(configuration: Path, der: bool, out: Path | None) -> None:
+    """Write the CRL of the CA that signs now, making a new one when the last is a day old."""
+    published = _published(load(configuration))
+    if published.crl_der is None:
+        raise click.UsageError("the CA above the proxies is not this daemon's; its own site has its CRL")
+    content = published.crl_der
+    if not der:
+        content = x509.load_der_x509_crl(content).public_bytes(Encoding.PEM)
+    if out is None:
+        click.echo(content, nl=False)
+    else:
+        write_atomically(out, content, mode=0o644)
 
 
 @command.command("export")
 @options.required_configuration
+@click.option("--vomsdir", type=options.DIRECTORY, help="Write the VOMS trust directory (X509_VOMS_DIR) there as well.")
 @click.argument("directory", type=options.DIRECTORY)
-def export(configuration: Path, directory: Path) -> None:
+def export(configuration: Path, vomsdir: Path | None, directory: Path) -> None:
     """Write a trust directory (X509_CERT_DIR) for the CA, with its CRL, into DIRECTORY."""
     settings = load(configuration)
-    _require(settings)
+    if isinstance(settings.authority, LocalAuthority):
+        _require(settings)
+    published = _published(settings)
+    _write(directory, published.files)
+    if vomsdir is not None:
+        _write(vomsdir, published.voms_files)
 
-    async def files() -> dict[str, bytes]:
+
+def _write(directory: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, content, mode=0o644)
+    click.echo(f"wrote {len(files)} files into {directory}")
+
+
+def _published(settings: Settings) -> Published:
+    async def ask() -> Published:
         async with in_process(settings) as services:
-            return (await services.publisher.published()).files
+            return await services.publisher.published()
 
-    contents = asyncio.run(files())
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        write_atomically(directory / name, content, mode=0o644)
-    click.echo(f"wrote {len(contents)} files into {directory}")
+    return asyncio.run(ask())
 
 
-def _require(settings: Settings) -> CertificateAuthority:
-    authority = local.load(settings.authority.directory)
-    if authority is None:
-        raise click.UsageError(f"there is no CA in {settings.authority.directory}; `ttscache ca init` makes it")
-    return authority
+def _local(settings: Settings) -> LocalAuthority:
+    if not isinstance(settings.authority, LocalAuthority):
+        raise click.UsageError("the authority of this configuration is not a local CA")
+    return settings.authority
 
 
-def _facts(authority: CertificateAuthority, settings: Settings) -> dict[str, Any]:
+def _require(settings: Settings) -> Generations:
+    directory = _local(settings).directory
+    generations = local.load(directory)
+    if generations is None:
+        raise click.UsageError(f"there is no CA in {directory}; `ttscache ca init` makes it")
+    return generations
+
+
+def _name(text: str) -> DistinguishedName:
+    try:
+        name = DistinguishedName.parse(text)
+        require_mintable(name)
+        require_quotable(name.slash)
+    except NameRefusedError as error:
+        raise click.BadParameter(str(error), param_hint="--subject") from None
+    return name
+
+
+def _facts(authority: CertificateAuthority, generations: Generations, settings: Settings) -> dict[str, Any]:
     certificate = authority.certificate
+    now = time.time()
+    state = (
+        "issuing" if authority is generations.issuing(now) else "to come" if begins_at(authority) > now else "former"
+    )
     return {
         "subject": DistinguishedName(certificate.subject).slash,
+        "state": state,
         "serial": str(certificate.serial_number),
         "not_before": f"{certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}",
         "not_after": f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}",
         "sha256": certificate.fingerprint(hashes.SHA256()).hex(":").upper(),
         "hash": subject_hash(certificate.subject),
         "signs": list(settings.signable_subjects),
-        "directory": str(settings.authority.directory),
+        "directory": str(_local(settings).directory),
     }
 
 

@@ -27,6 +27,7 @@ _COMMANDS = {
     "exchange": "ttscache.cli.exchange",
     "inspect": "ttscache.cli.inspect",
     "explain": "ttscache.cli.explain",
+    "mapfile": "ttscache.cli.mapfile",
     "ca": "ttscache.cli.ca",
     "sandbox": "ttscache.cli.sandbox",
 }

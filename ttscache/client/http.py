@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 _MAX_ANSWER_BYTES = 1024 * 1024
 _OK = 200
@@ -22,7 +22,7 @@ _SENDABLE_TOKEN = re.compile(r"[\x21-\x7e]+\Z")
 _WHOAMI: Mapping[str, Any] = {
     "issuer": str,
     "subject": str,
-    "authority": str,
+    "authority": str | None,
     "groups": list,
     "trace": list,
     "decision": dict | None,
@@ -67,6 +67,15 @@ class Proxy:
     shortened_by: tuple[str, ...]
 
 
+@dataclass(frozen=True, repr=False)
+class IdToken:
+    """An HTCondor IDTOKEN, as POST /token answers it. ``expires_in`` is in seconds."""
+
+    token: str
+    expires_in: int
+    scopes: tuple[str, ...]
+
+
 class Client:
     """A client of the daemon at ``url``; https is verified against ``ca_file`` or else the system's CAs.
 
@@ -102,6 +111,22 @@ class Client:
         body = json.dumps({name: value for name, value in wanted.items() if value is not None}).encode()
         return _proxy(self._json("POST", "/v1/proxy", token, body))
 
+    def idtoken(self, token: str, *, profile: str | None = None, lifetime: int | None = None) -> IdToken:
+        """Exchange a token for an HTCondor IDTOKEN (RFC 8693 section 2.1). Raises ClientError."""
+        if not _SENDABLE_TOKEN.match(token):
+            raise _unsendable()
+        wanted = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+            "requested_token_type": "urn:ttscache:params:oauth:token-type:condor-idtoken",
+            "subject_token": token,
+            "profile": profile,
+            "lifetime": lifetime,
+        }
+        body = urlencode({name: value for name, value in wanted.items() if value is not None}).encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return _idtoken(self._answer("POST", "/token", headers, body))
+
     def whoami(self, token: str) -> dict[str, Any]:
         """Return what the daemon says of a token: identity, decision, trace, profiles. Raises ClientError."""
         document = self._json("GET", "/v1/whoami", token, None)
@@ -111,10 +136,14 @@ class Client:
 
     def _json(self, method: str, path: str, token: str, body: bytes | None) -> dict[str, Any]:
         if not _SENDABLE_TOKEN.match(token):
-            raise ClientError("token_malformed", "the token holds characters that no token has", status=401)
-        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json", "User-Agent": "ttscache-client"}
+            raise _unsendable()
+        headers = {"Authorization": f"Bearer {token}"}
         if body is not None:
             headers["Content-Type"] = "application/json"
+        return self._answer(method, path, headers, body)
+
+    def _answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, Any]:
+        headers = {**headers, "Accept": "application/json", "User-Agent": "ttscache-client"}
         status, retry_after, content = self._exchange(method, path, headers, body)
         document = _document(content)
         if status != _OK:
@@ -196,10 +225,14 @@ def _document(content: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
+def _unsendable() -> ClientError:
+    return ClientError("token_malformed", "the token holds characters that no token has", status=401)
+
+
 def _refusal(status: int, retry_after: str | None, document: dict[str, Any] | None) -> ClientError:
-    """Read an RFC 9457 problem; from a gateway in between there may be none."""
-    code = (document or {}).get("code")
-    detail = (document or {}).get("detail")
+    """Read an RFC 9457 problem, or the token endpoint's RFC 6749 body; from a gateway in between there may be none."""
+    fields = document or {}
+    code, detail = fields.get("code"), fields.get("detail", fields.get("error_description"))
     if not isinstance(code, str) or not _CODE.match(code) or not isinstance(detail, str):
         code, detail = "answer_invalid", f"answered with status {status} and no reason"
     seconds = float(retry_after) if retry_after is not None and retry_after.isdigit() else None
@@ -227,6 +260,15 @@ def _proxy(document: Mapping[str, Any]) -> Proxy:
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ClientError("answer_invalid", "the daemon's answer is not a proxy", status=_OK) from None
+
+
+def _idtoken(document: Mapping[str, Any]) -> IdToken:
+    token, expires_in, scopes = (document.get(name) for name in ("access_token", "expires_in", "scope"))
+    if not isinstance(token, str) or not isinstance(expires_in, int) or not isinstance(scopes, str):
+        raise ClientError("answer_invalid", "the daemon's answer is not an IDTOKEN", status=_OK)
+    if not _SENDABLE_TOKEN.match(token):
+        raise ClientError("answer_invalid", "the daemon's answer is not an IDTOKEN", status=_OK)
+    return IdToken(token, expires_in, tuple(scopes.split()))
 
 
 def _moment(text: str) -> datetime:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+from cryptography import x509
+
 
 class CertificateFileError(Exception):
     """Files that TLS cannot use; the message says which and why."""
@@ -27,6 +29,16 @@ def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> N
         raise CertificateFileError(
             f"{certificate} and {key} are not a PEM certificate and its unencrypted key"
         ) from None
+
+
+def read_certificates(file: Path) -> tuple[x509.Certificate, ...]:
+    """Return the certificates of a PEM file, at least one. Raises :class:`CertificateFileError`."""
+    try:
+        return tuple(x509.load_pem_x509_certificates(file.read_bytes()))
+    except OSError as error:
+        raise CertificateFileError(f"{file} cannot be read: {error.strerror}") from None
+    except (ValueError, x509.InvalidVersion):
+        raise CertificateFileError(f"{file} is not a file of certificates in PEM") from None
 
 
 def require_authorities(file: Path) -> None:

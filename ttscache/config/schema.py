@@ -14,7 +14,13 @@ from jsonschema.exceptions import ValidationError
 
 from ttscache.config.document import Document, Path
 
-_TYPE_NAMES = {"object": "a mapping", "array": "a list", "string": "text", "boolean": "true or false"}
+_TYPE_NAMES = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text",
+    "boolean": "true or false",
+    "integer": "a whole number",
+}
 
 _DURATION_HINT = "must be a number and a unit: 30s, 10m, 24h, 7d"
 
@@ -44,7 +50,7 @@ def with_defaults(value: Any, part: Mapping[str, Any] | None = None) -> Any:  # 
     """Return a valid document with every default of the schema filled in."""
     part = _resolved(schema() if part is None else part)
     if isinstance(value, dict):
-        properties = part.get("properties", {})
+        properties = {**part.get("properties", {}), **_properties_of_kind(part, value)}
         filled = {name: sub["default"] for name, sub in properties.items() if "default" in sub} | value
         rest = part.get("additionalProperties")
         return {
@@ -54,6 +60,14 @@ def with_defaults(value: Any, part: Mapping[str, Any] | None = None) -> Any:  # 
     if isinstance(value, list):
         return [with_defaults(item, part.get("items", {})) for item in value]
     return value
+
+
+def _properties_of_kind(part: Mapping[str, Any], value: Any) -> Mapping[str, Any]:  # noqa: ANN401 - JSON
+    """Return the keys that a value has because of its kind or type."""
+    branches = part.get("allOf", [])
+    chosen = (_resolved(branch["then"]) for branch in branches if Draft202012Validator(branch["if"]).is_valid(value))
+    properties: Mapping[str, Any] = next(chosen, {}).get("properties", {})
+    return properties
 
 
 def _resolved(part: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -125,6 +139,11 @@ def _too_many(error: ValidationError, path: Path) -> Iterator[tuple[Path, str]]:
     yield path, f"must not have more than {error.validator_value} entries"
 
 
+def _out_of_bounds(error: ValidationError, path: Path) -> Iterator[tuple[Path, str]]:
+    part = _mapping(error.schema)
+    yield path, f"must be between {part.get('minimum')} and {part.get('maximum')}"
+
+
 def _mapping(value: Any) -> Mapping[str, Any]:  # noqa: ANN401 - jsonschema's attributes are untyped
     return value if isinstance(value, dict) else {}
 
@@ -143,5 +162,7 @@ _EXPLANATIONS: Mapping[str, Callable[[ValidationError, Path], Iterator[tuple[Pat
     "minProperties": _too_few,
     "minLength": _too_few,
     "maxItems": _too_many,
+    "minimum": _out_of_bounds,
+    "maximum": _out_of_bounds,
     "maxProperties": _too_many,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 _MAX_SECRET_BYTES = 64 * 1024
@@ -29,21 +30,32 @@ def read_secret_file(path: Path) -> bytes:
     return content
 
 
-def read_secret(reference: Mapping[str, str], directory: Path) -> str:
-    """Return the text that a reference means, without the newline at a file's end. Raises :class:`SecretError`."""
-    if "env" in reference:
-        value = os.environ.get(reference["env"])
-        if not value:
-            raise SecretError(f"the environment variable {reference['env']} is not set")
-        return value
-    path = directory / reference["file"]
-    try:
-        text = read_secret_file(path).decode()
-    except UnicodeDecodeError:
-        raise SecretError(f"{path} is not text in UTF-8") from None
-    if not text.strip():
-        raise SecretError(f"{path} is empty")
-    return text.rstrip("\r\n")
+@dataclass(frozen=True)
+class SecretReference:
+    """Where a secret text is: in a file, or in an environment variable."""
+
+    file: Path | None
+    variable: str | None
+
+    @classmethod
+    def of(cls, reference: Mapping[str, str], directory: Path) -> SecretReference:
+        """Read a reference as it stands in the configuration; relative paths start at ``directory``."""
+        return cls(directory / reference["file"] if "file" in reference else None, reference.get("env"))
+
+    def read(self) -> str:
+        """Return the text, without the newline at a file's end. Raises :class:`SecretError`."""
+        if self.file is None:
+            value = os.environ.get(self.variable or "")
+            if not value:
+                raise SecretError(f"the environment variable {self.variable} is not set")
+            return value
+        try:
+            text = read_secret_file(self.file).decode()
+        except UnicodeDecodeError:
+            raise SecretError(f"{self.file} is not text in UTF-8") from None
+        if not text.strip():
+            raise SecretError(f"{self.file} is empty")
+        return text.rstrip("\r\n")
 
 
 def _require_private(status: os.stat_result, path: Path) -> None:

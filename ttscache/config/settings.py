@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
+from cryptography import x509
+
+from proxy_gen.credential import Credential
 from proxy_gen.keys import KeyKind
 from proxy_gen.names import DistinguishedName
+from ttscache.authority.condor import SigningKey
+from ttscache.config.secrets import SecretReference
 from ttscache.identity.settings import IssuerSettings
 from ttscache.mapping.rules import Rule
+from ttscache.mapping.template import Template
 from ttscache.store.sealing import SealingKey
 from ttscache.upstream.settings import ExchangeSettings
 
@@ -55,29 +62,95 @@ class IssuerConfiguration:
 
 @dataclass(frozen=True)
 class Profile:
-    """An X.509 proxy that can be asked for; lifetimes in seconds."""
+    """What can be asked for under a name; lifetimes in seconds."""
 
     name: str
     lifetime: int
     min_lifetime: int
     max_lifetime: int
-    key: KeyKind
-    limited: bool
     outlive_token: bool
-
-    def __hash__(self) -> int:
-        """Hash by the name: a profile is part of the cache's keys, of which each request looks one up."""
-        return hash(self.name)
 
 
 @dataclass(frozen=True)
-class AuthoritySettings:
-    """The local CA: where it is, and how it is made when it is not there. ``lifetime`` is in seconds."""
+class ProxyProfile(Profile):
+    """An X.509 proxy. ``voms`` are the names of the attribute authorities whose certificates it carries."""
+
+    key: KeyKind
+    limited: bool
+    voms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class IdTokenProfile(Profile):
+    """An HTCondor IDTOKEN: signed with ``key``, or relayed from the file ``source``."""
+
+    trust_domain: str
+    key: SigningKey | None = field(repr=False)
+    user: Template
+    scopes: tuple[str, ...]
+    source: Path | None
+
+
+@dataclass(frozen=True)
+class LocalAuthority:
+    """A CA of our own: where it is, and how it is made when it is not there. ``lifetime`` is in seconds."""
 
     directory: Path
     subject: DistinguishedName
     key: KeyKind
     lifetime: float
+
+
+@dataclass(frozen=True)
+class OpenBaoAuthority:
+    """The PKI engine of OpenBao. The token is read for each request: agents renew it."""
+
+    url: str
+    mount: str
+    role: str
+    token: SecretReference
+    ca_file: Path | None
+
+
+@dataclass(frozen=True)
+class RobotAuthority:
+    """A certificate from elsewhere with its key, and the CAs above it, its issuer first."""
+
+    credential: Credential
+    anchors: tuple[x509.Certificate, ...]
+
+
+@dataclass(frozen=True)
+class ManagedProxyAuthority:
+    """Each identity's proxy as IAM keeps it; ``anchors`` are the CAs of the certificates that users have linked."""
+
+    anchors: tuple[x509.Certificate, ...]
+
+
+AuthoritySettings: TypeAlias = LocalAuthority | OpenBaoAuthority | RobotAuthority | ManagedProxyAuthority
+
+
+@dataclass(frozen=True)
+class LocalVoms:
+    """An attribute authority of our own; without a credential the local CA certifies it. ``lifetime`` in seconds."""
+
+    vo: str
+    host: str
+    port: int
+    lifetime: float
+    credential: Credential | None
+
+
+@dataclass(frozen=True)
+class RemoteVoms:
+    """A VOMS server elsewhere. ``lsc`` is the content of the file that names its signer."""
+
+    vo: str
+    url: str
+    lifetime: float
+    lsc: bytes
+    ca_file: Path
+    anchors: tuple[x509.Certificate, ...]
 
 
 @dataclass(frozen=True)
@@ -103,10 +176,11 @@ class Settings:
     rules: tuple[Rule, ...]
     profiles: Mapping[str, Profile]
     authority: AuthoritySettings
+    voms: Mapping[str, LocalVoms | RemoteVoms]
     store: StoreSettings
 
     @property
     def signable_subjects(self) -> tuple[str, ...]:
         """What names the CA will sign, for its signing policy: each rule's literal beginning and ``*``."""
-        prefixes = {rule.dn.literal_prefix for rule in self.rules}
+        prefixes = {rule.dn.literal_prefix for rule in self.rules if rule.dn is not None}
         return tuple(sorted(f"{prefix[: prefix.rfind('/') + 1] or '/'}*" for prefix in prefixes))

@@ -48,7 +48,9 @@ def _given(rule: Rule, identity: Identity, trace: tuple[RuleTrace, ...]) -> Deci
     )
 
 
-def _distinguished_name(rule: Rule, identity: Identity, trace: tuple[RuleTrace, ...]) -> str:
+def _distinguished_name(rule: Rule, identity: Identity, trace: tuple[RuleTrace, ...]) -> str | None:
+    if rule.dn is None:
+        return None
     try:
         name = DistinguishedName.parse(rule.dn.fill(identity.claims, unfit_in_dn))
         require_mintable(name)

@@ -15,7 +15,7 @@ from proxy_gen.mapfiles import condor, gridmap, lcmaps, xrootd
 from proxy_gen.voms.fqan import Fqan
 from ttscache.errors import TracedRefusalError
 from ttscache.mapping.engine import decide
-from ttscache.mapping.export_grants import Grant, grants, standings
+from ttscache.mapping.export_grants import Grant, grants, one_account, standings
 from ttscache.mapping.exports import CONDOR_FORMATS, NAME_FORMATS, Export, Format, Source
 from ttscache.mapping.rules import Rule
 from ttscache.mapping.template import Placeholder
@@ -24,6 +24,7 @@ from ttscache.model import Decision, Identity
 _ANYBODY = "nobody-knows"
 # values that claims can have: short, long, odd, and such as nearly are something else
 _VALUES = ("a", "Jane Doe", "j.doe-1_x", "x" * 30, "y" * 63, "7", "root1", "a(b)*[c]?'", "proxy-1")
+_NOT_ACCOUNTS = ("root", "0", "1234", "-", "a b", "z" * 64)
 _MAX_EXAMPLES = 64
 
 
@@ -36,7 +37,8 @@ def faults(form: Format, source: Source, exported: Export) -> list[str]:
             return _names(source, _condor(form, exported.text), whole)
         if form in NAME_FORMATS:
             literal = [rule for rule in whole if not any(grant.pattern.claims for grant in grants(rule))]
-            return _names(source, gridmap.read(exported.text).get, literal)
+            listed = gridmap.read(exported.text)
+            return _names(source, listed.get, literal, listed)
         if form is Format.LCMAPS_GROUP:
             return _groups(source.rules, lcmaps.Reader(exported.text).map, whole)
         if form is Format.XROOTD_VOMS:
@@ -70,6 +72,7 @@ def near_misses(name: str) -> tuple[str, ...]:
     return (
         *(name + more for more in ("x", " ", "/CN=1234567", "/CN=proxy", "/CN=limited proxy", "/O=more")),
         *("x" + name, "/CN=x" + name, name[:-1], name[1:], name.rpartition("/")[0]),
+        re.sub("=(.)", r"=\1/", name),
         *(name.swapcase(), name.replace(".", "x"), name.replace("=", "=x", 1), name.replace("/", "//", 1)),
     )
 
@@ -80,10 +83,12 @@ def _condor(form: Format, text: str) -> Callable[[str], str | None]:
     return lambda name: reader.map(method, name)
 
 
-def _names(source: Source, mapped: Callable[[str], str | None], whole: Sequence[Rule]) -> list[str]:
+def _names(
+    source: Source, mapped: Callable[[str], str | None], whole: Sequence[Rule], listed: Iterable[str] = ()
+) -> list[str]:
     said = _Said(source)
     found = []
-    names = {one.dn for one in source.known}
+    names = {*listed, *(one.dn for one in source.known), *said.not_accounts()}
     for rule in source.rules:
         for _, decision in examples(rule):
             if decision.dn is None:
@@ -108,6 +113,15 @@ class _Said:
     def accounts(self, name: str) -> set[str | None]:
         """Return the accounts that a name can have."""
         return {account for grant in self._grants for account in self._given(grant, name)}
+
+    def not_accounts(self) -> Iterator[str]:
+        """Yield names that templates would give with what is no account."""
+        for grant in self._grants:
+            if grant.account is not None and grant.account.claim is not None:
+                for value in _NOT_ACCOUNTS:
+                    yield grant.pattern.example(
+                        {claim: value if claim == grant.account.claim else "a" for claim in grant.pattern.claims}
+                    )
 
     def _given(self, grant: Grant, name: str) -> frozenset[str | None]:
         accounts = grant.accounts(name)
@@ -163,18 +177,17 @@ def _paths(source: Source, reader: xrootd.AuthdbReader, whole: Sequence[Rule]) -
             of_account.setdefault(str(account), []).append(rule)
     for account in reader.accounts:
         scopes = [scope for rule in of_account.get(account, []) for scope in rule.scopes]
-        for path in sorted({path for scope in [*scopes, "x:/"] for path in _near_paths(scope.partition(":")[2])}):
+        tops = {"/", *reader.paths(account), *(scope.partition(":")[2] for scope in scopes)}
+        for path in sorted({path for top in tops for path in _near_paths(top)}):
             has, may = reader.privileges(account, path), _may(scopes, path)
             if has - may:
                 found.append(f"{account} may {''.join(sorted(has - may))} at {path}, which no scope allows")
     for rule in whole:
         for scope in rule.scopes:
             below = scope.partition(":")[2].rstrip("/") + "/x"
-            found += [
-                f"{account} may not do at {below} what {scope} allows"
-                for account in {decision.account for _, decision in examples(rule)} & set(reader.accounts)
-                if _may([scope], below) - reader.privileges(str(account), below)
-            ]
+            account = one_account(rule)
+            if account is not None and _may([scope], below) - reader.privileges(account, below):
+                found.append(f"{account} may not do at {below} what {scope} allows")
     return found
 
 

@@ -34,7 +34,7 @@ def group_accounts(rules: Sequence[Rule], *, pools: bool) -> tuple[dict[Fqan, st
 def _settle(find: Callable[[], dict[str, str]], said: set[str], left_out: dict[str, str]) -> None:
     """Leave out what is contradicted until nothing is: what is left out may contradict more."""
     while contradicted := find():
-        said -= contradicted.keys()
+        said.difference_update(contradicted)
         left_out |= contradicted
 
 

@@ -54,11 +54,14 @@ class When:
 
 @dataclass(frozen=True)
 class Rule:
-    """A mapping rule. ``dn`` is in slash form; ``shared`` lets several identities have one DN."""
+    """A mapping rule. ``shared`` lets several identities have one DN.
+
+    ``dn`` is in slash form, None where the authority brings the DN along; ``fqans`` are in their short form.
+    """
 
     name: str
     when: When
-    dn: Template
+    dn: Template | None
     account: Template | None
     fqans: tuple[str, ...]
     scopes: tuple[str, ...]

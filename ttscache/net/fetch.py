@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,18 +61,32 @@ class Fetcher:
             await self._session.close()
             self._session = None
 
-    async def get(self, url: str, deadline: Deadline) -> Answer:
-        """GET a URL. Raises :class:`FetchFailedError`."""
-        return await self._request("GET", url, deadline, headers={}, form=None)
+    async def get(self, url: str, deadline: Deadline, tls: ssl.SSLContext | None = None) -> Answer:
+        """GET a URL, with a client certificate where ``tls`` has one. Raises :class:`FetchFailedError`."""
+        return await self._request("GET", url, deadline, headers={}, tls=tls)
+
+    async def post_json(
+        self, url: str, document: Mapping[str, object], deadline: Deadline, headers: Mapping[str, str]
+    ) -> Answer:
+        """POST a JSON document. Raises :class:`FetchFailedError`."""
+        headers = {**headers, "Content-Type": "application/json"}
+        return await self._request("POST", url, deadline, headers=headers, data=json.dumps(document).encode())
 
     async def post_form(
         self, url: str, form: Mapping[str, str], deadline: Deadline, headers: Mapping[str, str]
     ) -> Answer:
         """POST a form. Raises :class:`FetchFailedError`."""
-        return await self._request("POST", url, deadline, headers=headers, form=form)
+        return await self._request("POST", url, deadline, headers=headers, data=form)
 
     async def _request(
-        self, method: str, url: str, deadline: Deadline, *, headers: Mapping[str, str], form: Mapping[str, str] | None
+        self,
+        method: str,
+        url: str,
+        deadline: Deadline,
+        *,
+        headers: Mapping[str, str],
+        data: Mapping[str, str] | bytes | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> Answer:
         reason = unsafe_url_reason(url)
         if reason is not None:
@@ -82,7 +97,12 @@ class Fetcher:
             async with (
                 asyncio.timeout(deadline.remaining),
                 self._client().request(
-                    method, url, data=form, headers={"Accept": "application/json", **headers}, allow_redirects=False
+                    method,
+                    url,
+                    data=data,
+                    headers={"Accept": "application/json", **headers},
+                    allow_redirects=False,
+                    ssl=True if tls is None else tls,  # True: the connector's own
                 ) as response,
             ):
                 body = await _bounded_body(response)

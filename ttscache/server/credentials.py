@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from ttscache.broker.credentials import CredentialBroker
-from ttscache.config.settings import Profile
+from ttscache.config.settings import IdTokenProfile, Profile, ProxyProfile
 from ttscache.errors import TracedRefusalError
 from ttscache.model import Credential, CredentialRequest, Decision, Identity, RuleTrace
 from ttscache.net.deadline import Deadline
@@ -28,6 +28,9 @@ from ttscache.server.parsing import (
 )
 from ttscache.server.services import Services, services_of
 
+# the names of the types in profiles
+X509_PROXY = "x509-proxy"
+CONDOR_IDTOKEN = "condor-idtoken"
 _JSON_TYPE = "application/json; charset=utf-8"
 _HEADERS = {**NO_STORE, "Vary": "Accept, Authorization"}
 _PEM_HEADERS = {**_HEADERS, "Content-Type": "application/x-pem-file"}
@@ -113,13 +116,17 @@ def decision_json(decision: Decision) -> dict[str, Any]:
 
 def profile_json(profile: Profile) -> dict[str, Any]:
     """Return a profile as it stands in answers; lifetimes in seconds."""
-    return {
+    common = {
+        "type": X509_PROXY if isinstance(profile, ProxyProfile) else CONDOR_IDTOKEN,
         "lifetime": profile.lifetime,
         "min_lifetime": profile.min_lifetime,
         "max_lifetime": profile.max_lifetime,
-        "key": profile.key.value,
-        "limited": profile.limited,
     }
+    if isinstance(profile, ProxyProfile):
+        return common | {"key": profile.key.value, "limited": profile.limited, "voms": profile.voms}
+    if isinstance(profile, IdTokenProfile):
+        return common | {"trust_domain": profile.trust_domain, "scopes": profile.scopes}
+    return common
 
 
 def trace_json(trace: tuple[RuleTrace, ...]) -> list[dict[str, object]]:

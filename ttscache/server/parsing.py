@@ -82,7 +82,7 @@ def from_query(request: web.Request) -> CredentialRequest:
 
 def from_texts(fields: Mapping[str, list[str]]) -> CredentialRequest:
     """Read the request's parameters as they stand in a query or a form."""
-    profile, lifetime, limited, csr = (_first(fields, name) for name in ("profile", "lifetime", "limited", "csr"))
+    profile, lifetime, limited, csr = (first_value(fields, name) for name in ("profile", "lifetime", "limited", "csr"))
     if lifetime is not None and not _INTEGER.match(lifetime):
         raise RequestInvalidError("`lifetime` must be a whole number of seconds")
     if limited is not None and limited not in _BOOLEANS:
@@ -160,7 +160,7 @@ def _typed(document: Mapping[str, Any], name: str, kind: type, words: str) -> An
     return value
 
 
-def _first(fields: Mapping[str, list[str]], name: str) -> str | None:
+def first_value(fields: Mapping[str, list[str]], name: str) -> str | None:
     """Return a parameter's value; one without a value is as good as omitted (RFC 6749 section 3.2)."""
     return next((value for value in fields.get(name, []) if value), None)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from ttscache.broker.authority import Publisher
 from ttscache.broker.credentials import CredentialBroker
+from ttscache.broker.publishing import Publisher
 from ttscache.broker.readiness import Readiness
 from ttscache.config.settings import Settings
 from ttscache.identity.verifier import Issuer, TokenVerifier

@@ -16,11 +16,15 @@ from ttscache.server.answers import (
     InvalidTargetError,
     UnsupportedGrantError,
 )
-from ttscache.server.parsing import from_texts, read_body, refuse_unknown, single_values
+from ttscache.server.parsing import first_value, from_texts, read_body, refuse_unknown, single_values
 from ttscache.server.services import services_of
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 X509_PROXY_TYPE = "urn:ttscache:params:oauth:token-type:x509-proxy"
+CONDOR_IDTOKEN_TYPE = "urn:ttscache:params:oauth:token-type:condor-idtoken"
+_REQUESTABLE = (X509_PROXY_TYPE, CONDOR_IDTOKEN_TYPE)
+# what means something for proxies only
+_PROXY_PARAMETERS = ("csr", "limited", "fqan")
 _SUBJECT_TOKEN_TYPES = frozenset(
     {"urn:ietf:params:oauth:token-type:access_token", "urn:ietf:params:oauth:token-type:jwt"}
 )
@@ -48,7 +52,7 @@ async def metadata(request: web.Request) -> web.StreamResponse:
             "grant_types_supported": [GRANT_TYPE],
             "response_types_supported": [],
             "token_endpoint_auth_methods_supported": ["none"],
-            "requested_token_types_supported": [X509_PROXY_TYPE],
+            "requested_token_types_supported": list(_REQUESTABLE),
         }
     )
 
@@ -61,16 +65,21 @@ async def exchange(request: web.Request) -> web.StreamResponse:
     token = _subject_token(fields)
     wanted = from_texts(fields)
     identity = await services.verifier.verify(token, deadline)
+    if first_value(fields, "requested_token_type") == CONDOR_IDTOKEN_TYPE:
+        issued = await services.broker.issue_idtoken(identity, token, wanted, deadline)
+        return _answer(issued.token, CONDOR_IDTOKEN_TYPE, issued.expires_at, scope=" ".join(issued.scopes))
     credential = await services.broker.issue(identity, token, wanted, deadline)
-    return web.json_response(
-        {
-            "access_token": credential.pem.decode(),
-            "issued_token_type": X509_PROXY_TYPE,
-            "token_type": "N_A",
-            "expires_in": max(0, int(credential.not_after - time.time())),
-        },
-        headers={**NO_STORE, "Pragma": "no-cache"},  # RFC 6749 section 5.1
-    )
+    return _answer(credential.pem.decode(), X509_PROXY_TYPE, credential.not_after)
+
+
+def _answer(issued: str, kind: str, expires_at: float, **more: str) -> web.Response:
+    body = {
+        "access_token": issued,
+        "issued_token_type": kind,
+        "token_type": "N_A",
+        "expires_in": max(0, int(expires_at - time.time())),
+    }
+    return web.json_response(body | more, headers={**NO_STORE, "Pragma": "no-cache"})  # RFC 6749 section 5.1
 
 
 def _fields(request: web.Request, body: bytes) -> dict[str, list[str]]:
@@ -87,23 +96,25 @@ def _fields(request: web.Request, body: bytes) -> dict[str, list[str]]:
 
 def _subject_token(fields: dict[str, list[str]]) -> str:
     """Check the parameters of RFC 8693 section 2.1 and return the subject token."""
-    given = {name: [value for value in values if value] for name, values in fields.items()}
-    grant, kind, requested = (
-        next(iter(given.get(name, [])), None) for name in ("grant_type", "subject_token_type", "requested_token_type")
+    grant, kind, requested, token = (
+        first_value(fields, name)
+        for name in ("grant_type", "subject_token_type", "requested_token_type", "subject_token")
     )
     if grant != GRANT_TYPE:
         raise UnsupportedGrantError(f"`grant_type` must be {GRANT_TYPE}")
-    if given.get("actor_token") or given.get("actor_token_type"):
+    if first_value(fields, "actor_token") or first_value(fields, "actor_token_type"):
         raise RequestInvalidError("delegation is not supported: there must be no `actor_token`")
-    if not given.get("subject_token"):
+    if token is None:
         raise TokenMissingError("the parameter `subject_token` is missing")
     if kind not in _SUBJECT_TOKEN_TYPES:
         raise RequestInvalidError("`subject_token_type` must be one of " + ", ".join(sorted(_SUBJECT_TOKEN_TYPES)))
-    if requested not in {None, X509_PROXY_TYPE}:
-        raise RequestInvalidError(f"`requested_token_type` must be {X509_PROXY_TYPE}")
+    if requested not in {None, *_REQUESTABLE}:
+        raise RequestInvalidError("`requested_token_type` must be one of " + ", ".join(_REQUESTABLE))
+    if requested == CONDOR_IDTOKEN_TYPE and any(first_value(fields, name) for name in _PROXY_PARAMETERS):
+        raise RequestInvalidError("`csr`, `limited` and `fqan` are for proxies")
     # what cannot be narrowed must not be given out as if it were
-    if given.get("audience") or given.get("resource"):
-        raise InvalidTargetError("an X.509 proxy cannot be bound to an audience or resource")
-    if given.get("scope"):
-        raise InvalidScopeError("an X.509 proxy cannot be bound to scopes")
-    return given["subject_token"][0].strip()  # a file's last newline is easily sent along
+    if first_value(fields, "audience") or first_value(fields, "resource"):
+        raise InvalidTargetError("neither an X.509 proxy nor an IDTOKEN can be bound to an audience or resource")
+    if first_value(fields, "scope"):
+        raise InvalidScopeError("an X.509 proxy cannot be bound to scopes, and those of an IDTOKEN are its profile's")
+    return token.strip()  # a file's last newline is easily sent along

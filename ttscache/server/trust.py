@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from ttscache.broker.authority import Published
+from ttscache.broker.publishing import Published
+from ttscache.errors import NotFoundError
 from ttscache.server.parsing import is_known, refuse_unknown
 from ttscache.server.services import services_of
 
@@ -21,22 +22,31 @@ def routes() -> list[web.RouteDef]:
         web.get("/trust/ca.pem", ca_certificate),
         web.get("/trust/crl.der", crl),
         web.get("/trust/anchors.tar.gz", anchors),
+        web.get("/trust/vomsdir.tar.gz", vomsdir),
     ]
 
 
 async def ca_certificate(request: web.Request) -> web.StreamResponse:
-    """Answer with the CA certificate."""
-    return _answer(request, (await _published(request)).certificate_pem, "application/x-pem-file")
+    """Answer with the CA certificates, that of the one that signs now first."""
+    return _answer(request, (await _published(request)).certificates_pem, "application/x-pem-file")
 
 
 async def crl(request: web.Request) -> web.StreamResponse:
-    """Answer with the CRL (RFC 2585 section 4.2 names the type)."""
-    return _answer(request, (await _published(request)).crl_der, "application/pkix-crl")
+    """Answer with the CRL of the CA that signs now (RFC 2585 section 4.2 names the type)."""
+    der = (await _published(request)).crl_der
+    if der is None:
+        raise NotFoundError("the CA above the proxies is not this daemon's; its own site has its CRL")
+    return _answer(request, der, "application/pkix-crl")
 
 
 async def anchors(request: web.Request) -> web.StreamResponse:
     """Answer with the files of a trust directory."""
     return _answer(request, archive((await _published(request)).files), "application/gzip")
+
+
+async def vomsdir(request: web.Request) -> web.StreamResponse:
+    """Answer with the files of a VOMS trust directory."""
+    return _answer(request, archive((await _published(request)).voms_files), "application/gzip")
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:

@@ -1,0 +1,157 @@
+"""Opens what signs: the configured authority, and the VOs' attribute authorities."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from proxy_gen.trust import TrustAnchors
+from ttscache.authority import local
+from ttscache.authority.generations import Generations
+from ttscache.broker.anchors import EngineAnchors, FixedAnchors, LocalAnchors
+from ttscache.broker.attributes import Attributes, AttributeSource
+from ttscache.broker.local_attributes import LocalAttributes, attribute_authority_name
+from ttscache.broker.local_signer import LocalSigner
+from ttscache.broker.managed import ManagedProxySigner
+from ttscache.broker.openbao_signer import OpenBaoSigner
+from ttscache.broker.orders import Parents
+from ttscache.broker.parents import LONGEST_LIFETIMES, KeptParents
+from ttscache.broker.publishing import AnchorSource
+from ttscache.broker.readiness import Status
+from ttscache.broker.remote_attributes import RemoteAttributes
+from ttscache.broker.robot import RobotParents
+from ttscache.config.secrets import SecretError, SecretReference
+from ttscache.config.settings import (
+    LocalAuthority,
+    LocalVoms,
+    OpenBaoAuthority,
+    RemoteVoms,
+    RobotAuthority,
+    Settings,
+)
+from ttscache.errors import SignerUnavailableError, UnavailableError
+from ttscache.net.deadline import Deadline
+from ttscache.net.fetch import Fetcher
+from ttscache.store.base import Store
+from ttscache.upstream.managed_proxy import ManagedProxies
+from ttscache.upstream.openbao import PkiEngine
+from ttscache.upstream.voms_server import VomsServer
+
+_log = logging.getLogger(__name__)
+_SOON_SECONDS = 86400.0
+
+
+@dataclass(frozen=True)
+class Authority:
+    """An opened authority: what the mint signs under, what is published of it, and how it is."""
+
+    parents: Parents
+    source: AnchorSource
+    status: Callable[[Deadline], Awaitable[Status]]
+
+
+def open_local(settings: Settings) -> Generations | None:
+    """Load the local CA, making it when it is not there; None for other authorities. Raises ConfigurationError."""
+    wanted = settings.authority
+    if not isinstance(wanted, LocalAuthority):
+        return None
+    generations, made = local.load_or_create(
+        wanted.directory,
+        wanted.subject,
+        wanted.key,
+        now=datetime.now(UTC),
+        lifetime=timedelta(seconds=wanted.lifetime),
+    )
+    if made:
+        _log.info("authority_made", extra={"subject": wanted.subject.slash})
+    return generations
+
+
+def open_authority(
+    settings: Settings, generations: Generations | None, store: Store, fetcher: Callable[..., Fetcher]
+) -> Authority:
+    """Open the configured authority; ``generations`` are the local CA's. ``fetcher`` returns one for a CA file."""
+    wanted = settings.authority
+    if generations is not None:
+        return _local(settings, generations, store)
+    if isinstance(wanted, OpenBaoAuthority):
+        token = _token(wanted.token)
+        engine = PkiEngine(wanted.url, wanted.mount, wanted.role, token, fetcher(wanted.ca_file))
+        source = EngineAnchors(engine, settings.signable_subjects, time.time)
+        return Authority(KeptParents(OpenBaoSigner(engine, time.time), store, time.time), source, _asking(source))
+    if isinstance(wanted, RobotAuthority):
+        robot = RobotParents(wanted.credential)
+        return Authority(robot, FixedAnchors(wanted.anchors), _until(lambda: min(robot.limits().values())))
+    if isinstance(wanted, LocalAuthority):
+        raise TypeError("the local CA is loaded before")
+    issuers = {
+        c.identity.name: ManagedProxies(c.identity.name, c.identity.url, fetcher(c.identity.ca_file))
+        for c in settings.issuers
+    }
+    signer = ManagedProxySigner(issuers, TrustAnchors.of(wanted.anchors), time.time)
+    parents = KeptParents(signer, store, time.time)
+    return Authority(parents, FixedAnchors(wanted.anchors), _until(lambda: float("inf")))
+
+
+def open_attributes(settings: Settings, generations: Generations | None, fetcher: Callable[..., Fetcher]) -> Attributes:
+    """Open the attribute authorities."""
+
+    def source(wanted: LocalVoms | RemoteVoms) -> AttributeSource:
+        if isinstance(wanted, LocalVoms):
+            return LocalAttributes(wanted, generations, time.time)
+        server = VomsServer(wanted.vo, wanted.url, wanted.ca_file, fetcher(wanted.ca_file))
+        return RemoteAttributes(wanted, server, time.time)
+
+    return Attributes({name: source(wanted) for name, wanted in settings.voms.items()}, time.time)
+
+
+def _local(settings: Settings, generations: Generations, store: Store) -> Authority:
+    signer = LocalSigner(generations, time.time)
+    longest = LONGEST_LIFETIMES * max(profile.max_lifetime for profile in settings.profiles.values())
+    source = LocalAnchors(generations, _signable(settings, generations), longest, store, time.time)
+    return Authority(KeptParents(signer, store, time.time), source, _until(lambda: min(signer.limits().values())))
+
+
+def _signable(settings: Settings, generations: Generations) -> tuple[str, ...]:
+    """Return the names that the local CA signs: those of the rules, and its attribute authorities'."""
+    own = (each for each in settings.voms.values() if isinstance(each, LocalVoms) and each.credential is None)
+    names = {attribute_authority_name(authority, each.host).slash for each in own for authority in generations.all}
+    return (*settings.signable_subjects, *sorted(names))
+
+
+def _token(reference: SecretReference) -> Callable[[], str]:
+    def read() -> str:
+        try:
+            return reference.read()
+        except SecretError as error:
+            raise SignerUnavailableError(f"the PKI engine's token cannot be read: {error}", retry_after=60.0) from None
+
+    return read
+
+
+def _until(end: Callable[[], float]) -> Callable[[Deadline], Awaitable[Status]]:
+    """Return the status of what is good until a time, in POSIX seconds."""
+
+    async def status(_: Deadline) -> Status:
+        left = end() - time.time()
+        if left <= 0:
+            return Status.DOWN
+        return Status.DEGRADED if left < _SOON_SECONDS else Status.OK
+
+    return status
+
+
+def _asking(source: EngineAnchors) -> Callable[[Deadline], Awaitable[Status]]:
+    async def status(deadline: Deadline) -> Status:
+        try:
+            async with asyncio.timeout(deadline.remaining):
+                await source.anchors()
+        except (UnavailableError, TimeoutError):
+            return Status.DEGRADED  # what is signed already goes on serving
+        return Status.OK
+
+    return status

@@ -1,0 +1,95 @@
+"""What consumers must trust: the CAs above the end entities with their CRLs, and who may speak for the VOs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cryptography.hazmat.primitives import serialization
+
+from proxy_gen.ca import CertificateAuthority
+from proxy_gen.trust import TrustedAuthority, trust_directory
+from ttscache.errors import UnavailableError
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is to be trusted. ``files`` are those of a trust directory, ``voms_files`` those of a VOMS one.
+
+    ``certificates_pem`` begins with the CA that signs now, whose CRL ``crl_der`` is (None where no CRL is known here).
+    """
+
+    certificates_pem: bytes
+    crl_der: bytes | None
+    files: dict[str, bytes]
+    voms_files: dict[str, bytes]
+    issued_at: float
+    renew_at: float
+    ends_at: float
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """CAs with their CRLs, the one that signs now first; when to look again, and until when they may be relied on."""
+
+    authorities: tuple[TrustedAuthority, ...]
+    renew_at: float
+    ends_at: float
+
+
+class AnchorSource(Protocol):
+    """Where the CAs come from."""
+
+    def local(self) -> tuple[CertificateAuthority, ...]:
+        """Return those of the CAs that are our own."""
+
+    async def anchors(self) -> Anchors:
+        """Return what is to be trusted now. Raises UnavailableError."""
+
+
+class Publisher:
+    """Publishes what one authority's proxies need, and remembers it for as long as it may."""
+
+    def __init__(
+        self,
+        source: AnchorSource,
+        voms_files: Callable[[tuple[CertificateAuthority, ...]], dict[str, bytes]],
+        clock: Callable[[], float],
+    ) -> None:
+        self._source = source
+        self._voms_files = voms_files
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._published: Published | None = None
+
+    async def published(self) -> Published:
+        """Return what is to be trusted now, with CRLs that are good for days. Raises UnavailableError."""
+        async with self._lock:
+            now, current = self._clock(), self._published
+            if current is None or not current.issued_at <= now < current.renew_at:
+                try:
+                    current = self._published = await self._publish(now)
+                except UnavailableError:
+                    if current is None or not current.issued_at <= now < current.ends_at:
+                        raise
+                    # old, but still what consumers may rely on
+            return current
+
+    async def _publish(self, now: float) -> Published:
+        anchors = await self._source.anchors()
+        first = anchors.authorities[0]
+        return Published(
+            certificates_pem=_pem(anchors.authorities),
+            crl_der=None if first.crl is None else first.crl.public_bytes(serialization.Encoding.DER),
+            files=trust_directory(anchors.authorities),
+            voms_files=self._voms_files(self._source.local()),
+            issued_at=now,
+            renew_at=anchors.renew_at,
+            ends_at=anchors.ends_at,
+        )
+
+
+def _pem(authorities: Sequence[TrustedAuthority]) -> bytes:
+    return b"".join(each.certificate.public_bytes(serialization.Encoding.PEM) for each in authorities)

@@ -1,0 +1,129 @@
+"""The parts of a configuration that say who signs: the authority, and the VOs' attribute authorities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+from cryptography import x509
+
+from proxy_gen.credential import Credential
+from proxy_gen.keys import KeyKind, load_private_key
+from proxy_gen.name_rules import require_mintable
+from proxy_gen.names import DistinguishedName
+from proxy_gen.voms.authority import AttributeAuthority
+from proxy_gen.voms.vomsdir import VomsTrust
+from ttscache.config.build_mapping import require_quotable
+from ttscache.config.certificates import CertificateFileError, read_certificates, require_authorities
+from ttscache.config.document import Path
+from ttscache.config.notes import Notes
+from ttscache.config.secrets import SecretError, SecretReference, read_secret_file
+from ttscache.config.settings import (
+    AuthoritySettings,
+    LocalAuthority,
+    LocalVoms,
+    ManagedProxyAuthority,
+    OpenBaoAuthority,
+    RemoteVoms,
+    RobotAuthority,
+)
+from ttscache.net.urls import unsafe_url_reason
+
+_MAX_LSC_BYTES = 64 * 1024
+
+
+def authority(notes: Notes, path: Path, part: Mapping[str, Any]) -> AuthoritySettings:
+    """Build the authority."""
+    return _AUTHORITIES[part["kind"]](notes, path, part)
+
+
+def voms(notes: Notes, path: Path, part: Mapping[str, Any]) -> LocalVoms | RemoteVoms:
+    """Build an attribute authority."""
+    vo = part.get("vo", str(path[-1]))
+    lifetime = notes.seconds((*path, "lifetime"), part["lifetime"], at_least=60)
+    return (_local_voms if part["kind"] == "local" else _remote_voms)(notes, path, part, vo, lifetime)
+
+
+def _local(notes: Notes, path: Path, part: Mapping[str, Any]) -> LocalAuthority:
+    subject = DistinguishedName.parse(part["subject"])
+    require_mintable(subject)
+    require_quotable(subject.slash)
+    return LocalAuthority(
+        directory=notes.directory / part["dir"],
+        subject=subject,
+        key=KeyKind(part["key"]),
+        lifetime=notes.seconds((*path, "lifetime"), part["lifetime"], at_least=3600),
+    )
+
+
+def _openbao(notes: Notes, path: Path, part: Mapping[str, Any]) -> OpenBaoAuthority:
+    if reason := unsafe_url_reason(part["url"]):
+        notes.wrong((*path, "url"), reason)
+    token = SecretReference.of(part["token"], notes.directory)
+    with notes.noting((*path, "token")):
+        token.read()
+    ca_file = notes.directory / part["ca_file"] if "ca_file" in part else None
+    if ca_file is not None:
+        with notes.noting((*path, "ca_file")):
+            require_authorities(ca_file)
+    return OpenBaoAuthority(part["url"].rstrip("/"), part["mount"], part["role"], token, ca_file)
+
+
+def _robot(notes: Notes, path: Path, part: Mapping[str, Any]) -> RobotAuthority:
+    anchors = _anchors(notes, path, part)
+    return RobotAuthority(_credential(notes, part), anchors)
+
+
+def _managed(notes: Notes, path: Path, part: Mapping[str, Any]) -> ManagedProxyAuthority:
+    return ManagedProxyAuthority(_anchors(notes, path, part))
+
+
+_AUTHORITIES: Mapping[str, Callable[[Notes, Path, Mapping[str, Any]], AuthoritySettings]] = {
+    "local": _local,
+    "openbao": _openbao,
+    "robot": _robot,
+    "iam-proxycert": _managed,
+}
+
+
+def _local_voms(notes: Notes, path: Path, part: Mapping[str, Any], vo: str, lifetime: float) -> LocalVoms:
+    credential = None
+    if ("cert" in part) != ("key" in part):
+        notes.wrong(path, "`cert` and `key` go together")
+    elif "cert" in part:
+        credential = _credential(notes, part)
+        AttributeAuthority(credential, vo, part["host"], part["port"])  # which says what is unfit
+    return LocalVoms(vo, part["host"], part["port"], lifetime, credential)
+
+
+def _remote_voms(notes: Notes, path: Path, part: Mapping[str, Any], vo: str, lifetime: float) -> RemoteVoms:
+    if reason := unsafe_url_reason(part["url"]):
+        notes.wrong((*path, "url"), reason)
+    lsc = notes.noted((*path, "lsc"), lambda: _lsc(notes.directory / part["lsc"], vo), b"")
+    anchors = _anchors(notes, path, part)
+    return RemoteVoms(vo, part["url"].rstrip("/"), lifetime, lsc, notes.directory / part["ca_file"], anchors)
+
+
+def _lsc(file: FilePath, vo: str) -> bytes:
+    try:
+        content = file.read_bytes()[: _MAX_LSC_BYTES + 1]
+    except OSError as error:
+        raise CertificateFileError(f"{file} cannot be read: {error.strerror}") from None
+    if not VomsTrust.from_files({f"{vo}/{file.stem}.lsc": content}).knows(vo):
+        raise CertificateFileError(f"{file} names no certificate: it holds subject and issuer, a line each")
+    return content
+
+
+def _anchors(notes: Notes, path: Path, part: Mapping[str, Any]) -> tuple[x509.Certificate, ...]:
+    return notes.noted((*path, "ca_file"), lambda: read_certificates(notes.directory / part["ca_file"]), ())
+
+
+def _credential(notes: Notes, part: Mapping[str, Any]) -> Credential:
+    """Return a certificate with its key. Raises what a Notes expects."""
+    key_file = notes.directory / part["key"]
+    chain = read_certificates(notes.directory / part["cert"])
+    pem = read_secret_file(key_file)
+    if b"ENCRYPTED" in pem:
+        raise SecretError(f"{key_file} is encrypted; nobody is there to type its passphrase")
+    return Credential(chain, load_private_key(pem))
