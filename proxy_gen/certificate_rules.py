@@ -55,6 +55,8 @@ _NAME_STRINGS = frozenset(
         _ASN1Type.BMPString,
     }
 )
+# What proxies were called before they had an extension; RFC 3820 proxies may be called so.
+_GT2_PROXY_NAMES = frozenset({"proxy", "limited proxy"})
 # Far beyond any delegation. OpenSSL adds path lengths up in an int, which wraps.
 _MAX_PROXY_PATH_LENGTH = 0xFFFF
 _Value = TypeVar("_Value", bound=x509.ExtensionType)
@@ -163,6 +165,11 @@ def require_end_entity(certificate: x509.Certificate, depth: int) -> None:
     usage = _find(certificate, x509.KeyUsage)
     if usage is not None and not usage.value.digital_signature:
         raise VerificationError("key_usage", depth, "the end-entity certificate lacks digitalSignature")
+    last = list(certificate.subject.rdns[-1])[-1]
+    if last.oid == NameOID.COMMON_NAME and last.value in _GT2_PROXY_NAMES:
+        raise VerificationError(
+            "name_reserved", depth, f"Globus takes the end entity's last CN, {last.value}, for a proxy's"
+        )
     if certificate.subject == certificate.issuer:
         raise VerificationError("self_signed", depth, "the end-entity certificate is its own issuer")
 

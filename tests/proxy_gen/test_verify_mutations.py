@@ -219,6 +219,8 @@ FAULTS: dict[str, tuple[str, int, Change]] = {
         EEC,
         lambda d: raw(NETSCAPE, b"\x03\x02\x00\x07")(d.without(x509.KeyUsage.oid).without(x509.BasicConstraints.oid)),
     ),
+    "end entity called proxy": ("name_reserved", EEC, called(common_name(b"proxy"))),
+    "end entity called limited proxy": ("name_reserved", EEC, called(common_name(b"limited proxy", der.PRINTABLE))),
     "Netscape's type malformed": ("extension_malformed", EEC, raw(NETSCAPE, b"xx")),
     "Netscape's type malformed in CA": ("extension_malformed", CA, raw(NETSCAPE, b"xx")),
     # what a CA is
