@@ -100,6 +100,10 @@ class CredentialBroker:
         """Return the profiles that the decision allows, the default first."""
         return tuple(self._profiles[name] for name in decision.profiles)
 
+    def vos(self, profile: ProxyProfile) -> tuple[str, ...]:
+        """Return the VOs whose attributes a profile's proxies carry."""
+        return tuple(self._mint.attributes.vo(name) for name in profile.voms)
+
     async def issue(
         self, identity: Identity, subject_token: str, request: CredentialRequest, deadline: Deadline
     ) -> Credential:

@@ -1,8 +1,9 @@
-"""`ttscache exchange`: a token in, a proxy out."""
+"""`ttscache exchange`: a token in, a credential out."""
 
 from __future__ import annotations
 
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from ttscache.cli import options
 from ttscache.cli.durations import Duration
 from ttscache.cli.reuse import Wanted, reusable
 from ttscache.cli.sources import CredentialSource
-from ttscache.client import Client, Proxy
+from ttscache.client import Client, IdToken, Proxy
 from ttscache.durable import write_atomically
+
+_PROXY, _IDTOKEN = "x509-proxy", "condor-idtoken"
 
 
 @click.command("exchange")
@@ -25,6 +28,14 @@ from ttscache.durable import write_atomically
 @options.ca_file
 @options.configuration
 @options.token_file
+@click.option(
+    "--as",
+    "kind",
+    type=click.Choice([_PROXY, _IDTOKEN]),
+    default=_PROXY,
+    show_default=True,
+    help="The type of the credential.",
+)
 @click.option("--profile", envvar="TTSCACHE_PROFILE", show_envvar=True, help="Default: the rule's first.")
 @click.option("--lifetime", type=Duration(), help="How long it is to live; default, the profile's.")
 @click.option("--limited/--full", "limited", default=None, help="Default: as the profile says.")
@@ -35,7 +46,7 @@ from ttscache.durable import write_atomically
     "-o",
     "--out",
     "out",
-    help="Output file, - for standard output. Default: X509_USER_PROXY or /tmp/x509up_u$UID.",
+    help="Output file, - for standard output. Default: X509_USER_PROXY or /tmp/x509up_u$UID; for tokens, -.",
 )
 @options.output_format
 def command(
@@ -43,6 +54,7 @@ def command(
     ca_file: Path | None,
     configuration: Path | None,
     token_file: Path | None,
+    kind: str,
     profile: str | None,
     lifetime: int | None,
     limited: bool | None,
@@ -52,10 +64,15 @@ def command(
     out: str | None,
     output_format: str,
 ) -> None:
-    """Exchange a token for an X.509 proxy."""
+    """Exchange a token for an X.509 proxy or an HTCondor IDTOKEN."""
     options.require_one_source(url, configuration)
+    if kind == _IDTOKEN and (limited is not None or fqans or server_key or min_left is not None):
+        raise click.UsageError("--limited, --fqan, --server-key and --min-left are for proxies")
     token = options.token_from(token_file)
     source = _source(url, ca_file, configuration)
+    if kind == _IDTOKEN:
+        _write_idtoken(source.idtoken(token, profile=profile, lifetime=lifetime), out, output_format)
+        return
     target = _target(out)
     described = None if server_key and min_left is None else source.whoami(token)
     wanted = Wanted.of(described, profile, limited, fqans) if described is not None else None
@@ -75,6 +92,20 @@ def command(
     _report(_facts(proxy), target, output_format, reused=False)
 
 
+def _write_idtoken(issued: IdToken, out: str | None, output_format: str) -> None:
+    target = None if out in {None, "-"} else _existing(Path(str(out)))
+    if target is None:
+        click.echo(issued.token)
+        return
+    write_atomically(target, f"{issued.token}\n".encode())
+    not_after = datetime.fromtimestamp(int(time.time()) + issued.expires_in, UTC)
+    facts = {"file": str(target), "not_after": f"{not_after:%Y-%m-%dT%H:%M:%SZ}", "scopes": list(issued.scopes)}
+    if output_format == "json":
+        options.show_json(facts)
+        return
+    options.show(f"wrote {target}: IDTOKEN for {' '.join(issued.scopes)}, valid until {facts['not_after']}")
+
+
 def _source(url: str | None, ca_file: Path | None, configuration: Path | None) -> CredentialSource:
     if configuration is None:
         return Client(str(url), ca_file)
@@ -88,7 +119,11 @@ def _target(out: str | None) -> Path | None:
     if out == "-":
         return None
     default = os.environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.geteuid()}"  # noqa: S108 - where all look for it
-    target = Path(out or default)
+    return _existing(Path(out or default))
+
+
+def _existing(target: Path) -> Path:
+    """Return a file to write whose directory is there."""
     if not target.parent.is_dir():
         raise click.UsageError(f"the directory {target.parent} does not exist")
     return target

@@ -102,7 +102,7 @@ def _show(answer: dict[str, Any]) -> None:
     if decision is None:
         options.show(f"refused  : {answer['refused']['code']}: {answer['refused']['detail']}")
         return
-    options.show(f"dn       : {decision['dn']}")
+    options.show(f"dn       : {decision['dn'] or 'brought along by the authority'}")
     options.show(f"account  : {decision['account'] or '-'}")
     options.show(f"fqans    : {' '.join(decision['fqans']) or '-'}")
     options.show(f"scopes   : {' '.join(decision['scopes']) or '-'}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ttscache.app.compose import in_process
-from ttscache.client import Proxy
+from ttscache.client import IdToken, Proxy
 from ttscache.config.load import load
 from ttscache.model import CredentialRequest
 from ttscache.net.deadline import Deadline
@@ -62,6 +63,18 @@ class InProcessSource:
                     profile=issued.profile,
                     shortened_by=issued.shortened_by,
                 )
+
+        return asyncio.run(ask())
+
+    def idtoken(self, token: str, *, profile: str | None, lifetime: int | None) -> IdToken:
+        """Return an HTCondor IDTOKEN. Raises TtsError."""
+        request = CredentialRequest(profile=profile, lifetime=lifetime)
+
+        async def ask() -> IdToken:
+            async with in_process(self._settings) as services:
+                identity = await services.verifier.verify(token, self._deadline())
+                issued = await services.broker.issue_idtoken(identity, token, request, self._deadline())
+                return IdToken(issued.token, max(0, int(issued.expires_at - time.time())), issued.scopes)
 
         return asyncio.run(ask())
 

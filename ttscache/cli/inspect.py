@@ -11,12 +11,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from proxy_gen.credential import MAX_FILE_BYTES, Credential
-from proxy_gen.errors import CredentialFileError, ProxyGenError
+from proxy_gen.errors import CredentialFileError, VerificationError
 from proxy_gen.names import DistinguishedName
 from proxy_gen.pci import ProxyKind, proxy_cert_info
 from proxy_gen.trust import TrustAnchors, is_trust_file
 from proxy_gen.verify import VerifiedChain, verify
-from ttscache.cli import options
+from ttscache.cli import attributes, options
 from ttscache.cli.exits import EXIT_INVALID
 
 _KIND_NAMES = {ProxyKind.FULL: "full", ProxyKind.LIMITED: "limited", ProxyKind.INDEPENDENT: "independent"}
@@ -31,10 +31,17 @@ _KIND_NAMES = {ProxyKind.FULL: "full", ProxyKind.LIMITED: "limited", ProxyKind.I
     show_envvar=True,
     help="Trust directory to verify against.",
 )
+@click.option(
+    "--vomsdir",
+    type=options.DIRECTORY,
+    envvar="X509_VOMS_DIR",
+    show_envvar=True,
+    help="VOMS trust directory to verify attributes against.",
+)
 @click.option("--require-crls", is_flag=True, help="Refuse a chain when the directory lacks a CRL of one of its CAs.")
 @options.output_format
-def command(file: Path, certdir: Path | None, require_crls: bool, output_format: str) -> int:
-    """Show the credential in FILE: chain, types, lifetimes, and whether it verifies.
+def command(file: Path, certdir: Path | None, vomsdir: Path | None, require_crls: bool, output_format: str) -> int:
+    """Show the credential in FILE: chain, types, lifetimes, VOMS attributes, and whether it verifies.
 
     Exit status 5 when it is invalid or expired.
     """
@@ -42,20 +49,22 @@ def command(file: Path, certdir: Path | None, require_crls: bool, output_format:
         raise click.UsageError("--require-crls asks of a trust directory: give --certdir or X509_CERT_DIR")
     now = datetime.now(UTC)
     credential = Credential.parse(_content(file))
-    report = describe(credential, now) | {"file": str(file)}
-    verdict = _verdict(credential, certdir, now, require_crls=require_crls)
-    report |= verdict
+    trust = None if certdir is None else _anchors(certdir, require_crls=require_crls)
+    verified, chain_verdict = _verdict(credential, trust, now)
+    attributes_verdict = attributes.verdict(credential.chain, verified, vomsdir, trust, now)
+    report = describe(credential, now) | {"file": str(file)} | chain_verdict | attributes_verdict
+    report["valid"] = chain_verdict["valid"] and attributes_verdict["attributes_valid"]
     if output_format == "json":
         options.show_json(report)
     else:
         _show(report)
-    return 0 if verdict["valid"] else EXIT_INVALID
+    return 0 if report["valid"] else EXIT_INVALID
 
 
 def describe(credential: Credential, now: datetime) -> dict[str, Any]:
     """Return what a credential holds; nothing secret."""
     leaf = credential.leaf
-    not_after = min(certificate.not_valid_after_utc for certificate in credential.chain)
+    not_after = attributes.end_of(credential.chain)
     return {
         "subject": DistinguishedName(leaf.subject).slash,
         "issuer": DistinguishedName(leaf.issuer).slash,
@@ -76,6 +85,7 @@ def describe(credential: Credential, now: datetime) -> dict[str, Any]:
             }
             for certificate in credential.chain
         ],
+        "voms": attributes.describe(credential.chain),
     }
 
 
@@ -122,18 +132,20 @@ def _key_name(certificate: x509.Certificate) -> str:
     return f"EC {key.curve.name}" if isinstance(key, ec.EllipticCurvePublicKey) else type(key).__name__.strip("_")
 
 
-def _verdict(credential: Credential, certdir: Path | None, now: datetime, *, require_crls: bool) -> dict[str, Any]:
-    if certdir is None:
+def _verdict(
+    credential: Credential, trust: TrustAnchors | None, now: datetime
+) -> tuple[VerifiedChain | None, dict[str, Any]]:
+    if trust is None:
         wrong = _wrong_time(credential, now)
         reason = wrong or "no trust directory was given (--certdir or X509_CERT_DIR)"
-        return {"verified": False, "valid": wrong is None, "reason": reason}
+        return None, {"verified": False, "valid": wrong is None, "reason": reason}
     try:
-        chain: VerifiedChain = verify(credential.chain, _anchors(certdir, require_crls=require_crls), now)
-    except ProxyGenError as error:
-        depth = getattr(error, "depth", None)
-        where = "" if depth is None else f" at depth {depth}"
-        return {"verified": False, "valid": False, "reason": f"{error.code}{where}: {error}"}
-    return {"verified": True, "valid": True, "reason": None, "anchor": DistinguishedName(chain.anchor.subject).slash}
+        chain = verify(credential.chain, trust, now)
+    except VerificationError as error:
+        reason = f"{error.code} at depth {error.depth}: {error}"
+        return None, {"verified": False, "valid": False, "reason": reason}
+    anchor = DistinguishedName(chain.anchor.subject).slash
+    return chain, {"verified": True, "valid": True, "reason": None, "anchor": anchor}
 
 
 def _wrong_time(credential: Credential, now: datetime) -> str | None:
@@ -171,3 +183,4 @@ def _show(report: dict[str, Any]) -> None:
         options.show(f"verified    : yes, by {report['anchor']}")
     else:
         options.show(f"verified    : no, {report['reason']}")
+    attributes.show(report)

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from proxy_gen.credential import Credential
-from proxy_gen.errors import ProxyGenError
+from proxy_gen.errors import FqanRefusedError, ProxyGenError
 from proxy_gen.keys import KeyKind, kind_of, require_strong
 from proxy_gen.names import DistinguishedName
 from proxy_gen.pci import ProxyKind, proxy_cert_info
+from proxy_gen.voms.certificate import AttributeCertificate, attribute_certificates
+from proxy_gen.voms.fqan import Fqan
 from ttscache.client import ClientError
 
 _OK = 200
+_BAD_REQUEST = 400
 _REFUSED = 403
+_PROXY = "x509-proxy"
+# stands for a profile that is not allowed
+_ANY_PROXY: Mapping[str, Any] = {"type": _PROXY, "key": KeyKind.RSA_2048.value, "limited": False, "vos": ()}
 _MODES = frozenset({0o400, 0o600})
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a file must be to be kept. None is when the profile is not ``allowed``: the refusal is the daemon's."""
+    """What a file must be to be kept. None is when the profile is not ``allowed``: the refusal is the daemon's.
 
-    identity: str
-    issuer: str
+    ``identity`` and ``issuer`` are None where the authority brings them along; no file is kept then. ``fqans`` are
+    by VO.
+    """
+
+    identity: str | None
+    issuer: str | None
     key: KeyKind
     kind: ProxyKind
-    fqans: frozenset[str]
+    fqans: Mapping[str, tuple[Fqan, ...]]
     allowed: bool
 
     @classmethod
@@ -45,36 +55,40 @@ class Wanted:
             if refused is not None:
                 raise ClientError(refused["code"], refused["detail"], status=_REFUSED)
             profiles = decision["profiles"]  # type: ignore[index] # without a refusal there is one
-            name = profile or next(iter(profiles))
-            chosen = profiles.get(name, {"key": KeyKind.RSA_2048.value, "limited": False})
+            name = profile or next(name for name, each in profiles.items() if each["type"] == _PROXY)
+            chosen = profiles.get(name, _ANY_PROXY)
             return cls(
                 identity=decision["dn"],  # type: ignore[index] # as above
                 issuer=whoami["authority"],
                 key=KeyKind(chosen["key"]),
                 kind=ProxyKind.LIMITED if (chosen["limited"] if limited is None else limited) else ProxyKind.FULL,
-                fqans=frozenset(fqans),
+                fqans=_by_vo(fqans or decision["fqans"], chosen["vos"]),  # type: ignore[index] # as above
                 allowed=name in profiles,
             )
+        except FqanRefusedError as error:
+            raise ClientError("request_invalid", str(error), status=_BAD_REQUEST) from None
         except (LookupError, TypeError, ValueError, AttributeError, StopIteration):
             raise ClientError("answer_invalid", "the daemon's answer is not about a token", status=_OK) from None
 
 
 def reusable(path: Path, wanted: Wanted, min_left: timedelta) -> dict[str, object] | None:
     """Return the facts of the proxy in ``path`` when it fits and lives longer than ``min_left``; else None."""
-    if not wanted.allowed:
+    if not wanted.allowed or wanted.identity is None:
         return None
     try:
         if path.stat().st_mode & 0o777 not in _MODES:
             return None
         credential = Credential.parse(path.read_bytes())
         info = proxy_cert_info(credential.leaf)
+        attributes = attribute_certificates(credential.leaf)
     except (OSError, ProxyGenError, ValueError):
         return None  # whatever is wrong with it, a new one mends it
     if info is None or credential.key is None or len(credential.chain) < 2:  # noqa: PLR2004 - a proxy and its EEC
         return None
     end_entity = credential.chain[1]
     now = datetime.now(UTC)
-    not_after = min(certificate.not_valid_after_utc for certificate in credential.chain)
+    ends = [certificate.not_valid_after_utc for certificate in credential.chain]
+    not_after = min([*ends, *(each.not_after for each in attributes)])
     fits = (
         not_after - now > min_left
         and credential.leaf.not_valid_before_utc <= now
@@ -83,7 +97,7 @@ def reusable(path: Path, wanted: Wanted, min_left: timedelta) -> dict[str, objec
         and credential.leaf.issuer == end_entity.subject
         and kind_of(require_strong(credential.leaf.public_key())) is wanted.key
         and info.kind is wanted.kind
-        and not wanted.fqans
+        and _carries(attributes, wanted)
     )
     if not fits:
         return None
@@ -93,3 +107,15 @@ def reusable(path: Path, wanted: Wanted, min_left: timedelta) -> dict[str, objec
         "issuer": wanted.issuer,
         "not_after": f"{not_after:%Y-%m-%dT%H:%M:%SZ}",
     }
+
+
+def _by_vo(fqans: Sequence[str], vos: Sequence[str]) -> dict[str, tuple[Fqan, ...]]:
+    parsed = [Fqan.parse(fqan) for fqan in fqans]
+    by_vo = {vo: tuple(fqan for fqan in parsed if fqan.vo == vo) for vo in vos}
+    return {vo: fqans for vo, fqans in by_vo.items() if fqans}
+
+
+def _carries(attributes: Sequence[AttributeCertificate], wanted: Wanted) -> bool:
+    """Tell whether what is wanted is there, and first: a VOMS server adds its member's other groups."""
+    held = {each.vo: each.fqans for each in attributes}
+    return held.keys() == wanted.fqans.keys() and all(held[vo][: len(f)] == f for vo, f in wanted.fqans.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from ttscache.client import Proxy
+from ttscache.client import IdToken, Proxy
 
 
 class CredentialSource(Protocol):
@@ -24,3 +24,6 @@ class CredentialSource(Protocol):
         csr: bytes | None,
     ) -> Proxy:
         """Return a proxy."""
+
+    def idtoken(self, token: str, *, profile: str | None, lifetime: int | None) -> IdToken:
+        """Return an HTCondor IDTOKEN."""

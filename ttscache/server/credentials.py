@@ -97,7 +97,7 @@ def whoami_json(broker: CredentialBroker, identity: Identity) -> dict[str, Any]:
         body["refused"] = {"code": refusal.code, "detail": refusal.message}
         return body | {"trace": trace_json(refusal.trace)}
     body["decision"] = decision_json(decision) | {
-        "profiles": {profile.name: profile_json(profile) for profile in broker.allowed_profiles(decision)}
+        "profiles": {profile.name: profile_json(profile, broker) for profile in broker.allowed_profiles(decision)}
     }
     return body | {"trace": trace_json(decision.trace)}
 
@@ -114,7 +114,7 @@ def decision_json(decision: Decision) -> dict[str, Any]:
     }
 
 
-def profile_json(profile: Profile) -> dict[str, Any]:
+def profile_json(profile: Profile, broker: CredentialBroker) -> dict[str, Any]:
     """Return a profile as it stands in answers; lifetimes in seconds."""
     common = {
         "type": X509_PROXY if isinstance(profile, ProxyProfile) else CONDOR_IDTOKEN,
@@ -123,7 +123,7 @@ def profile_json(profile: Profile) -> dict[str, Any]:
         "max_lifetime": profile.max_lifetime,
     }
     if isinstance(profile, ProxyProfile):
-        return common | {"key": profile.key.value, "limited": profile.limited, "voms": profile.voms}
+        return common | {"key": profile.key.value, "limited": profile.limited, "vos": broker.vos(profile)}
     if isinstance(profile, IdTokenProfile):
         return common | {"trust_domain": profile.trust_domain, "scopes": profile.scopes}
     return common
