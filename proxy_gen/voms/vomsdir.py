@@ -51,7 +51,9 @@ class VomsTrust:
 
     def knows(self, vo: str) -> bool:
         """Tell whether any authority is trusted to speak for a VO."""
-        return vo in self.certificates or any(vo == known for known, _ in self.chains)
+        return bool(self.certificates.get(vo)) or any(
+            known == vo and chains for (known, _), chains in self.chains.items()
+        )
 
     def trusts(self, vo: str, host: str, chain: tuple[x509.Certificate, ...]) -> bool:
         """Tell whether a signer with this chain, its own certificate first, may speak for a VO under a host's name.

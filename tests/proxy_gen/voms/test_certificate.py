@@ -33,6 +33,8 @@ from tests.proxy_gen.voms.forge import Draft
 from tests.proxy_gen.voms.makers import CMS_URI, Change, draft, fqans, having, own_key
 from tests.proxy_gen.voms.world import CMS, issued, jane, verified
 
+pytestmark = pytest.mark.filterwarnings("ignore:Parsed a serial number", "ignore:Attribute's length")
+
 GENUINE = issued(targets=["se.example"]).der
 OWNER = CMS.certificate.public_bytes(Encoding.DER)
 
@@ -300,9 +302,6 @@ PLAIN = issued().der
 
 @given(st.integers(0, len(PLAIN) - 1), st.integers(1, 255))
 @settings(max_examples=150, deadline=None)
-@pytest.mark.filterwarnings(
-    "ignore:Parsed a serial number", "ignore:Attribute's length", "ignore:The parsed certificate"
-)
 def test_no_octet_can_be_changed(position: int, difference: int) -> None:
     changed = bytearray(PLAIN)
     changed[position] ^= difference
@@ -318,9 +317,6 @@ VALUE = forge.extension_value(PLAIN)
 
 @given(st.integers(0, len(VALUE) - 1), st.integers(0, 255), st.booleans())
 @settings(max_examples=100, deadline=None)
-@pytest.mark.filterwarnings(
-    "ignore:Parsed a serial number", "ignore:Attribute's length", "ignore:The parsed certificate"
-)
 def test_an_extension_is_read_or_refused(position: int, octet: int, cut: bool) -> None:  # noqa: FBT001
     changed = VALUE[:position] + (b"" if cut else bytes([octet]) + VALUE[position + 1 :])
     links = forge.carrying_value(jane(), changed)
