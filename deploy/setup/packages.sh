@@ -28,7 +28,8 @@ libraries=()
 commands=("$@")
 if [ "${1:-}" = all ]; then
   commands=("${!package_of[@]}")
-  libraries=(xrootd-server-plugins xrootd-client-plugins xrootd-voms-plugins voms-mysql-plugin libgsoap-dev)
+  libraries=(xrootd-server-plugins xrootd-client-plugins xrootd-voms-plugins xrootd-scitokens-plugins)
+  libraries+=(voms-mysql-plugin libgsoap-dev)
   libraries+=(libvomsapi1v5 liblcmaps0 lcmaps-basic-interface lcmaps-plugins-verify-proxy)
   libraries+=(lcmaps-plugins-basic-localaccount lcmaps-plugins-voms)
 fi

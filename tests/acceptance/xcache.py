@@ -9,7 +9,7 @@ from pathlib import Path
 from string import ascii_lowercase
 
 from tests.acceptance.xrootd import MAPPED, STORAGE, XRootD, client_settings, grid_mapfile
-from tests.acceptance.xrootd_service import Home, gsi, home, service
+from tests.acceptance.xrootd_service import Home, gsi, home, need_plugins, service
 from tests.tools.hostcert import HostCredential
 from tests.tools.programs import Server, end, wait_for
 
@@ -66,6 +66,7 @@ def cache(
 
     ``member`` are the directives for a member of a cluster, which has a `cmsd` at its side.
     """
+    need_plugins("XrdPss", "XrdPfc")
     with home(trust_dir, host) as place, ExitStack() as running:
         place.folder("cache")
         place.write("grid-mapfile", grid_mapfile(gridmap))

@@ -57,12 +57,20 @@ class XRootD:
 
     def https_read(self, proxy_file: Path, path: str = "/data/shared") -> Verdict:
         """Read a file over HTTPS, the proxy being the client certificate."""
+        return self._https_read(path, {}, proxy_file)
+
+    def token_read(self, token: str, path: str) -> Verdict:
+        """Read a file over HTTPS with a bearer token."""
+        return self._https_read(path, {"Authorization": f"Bearer {token}"}, None)
+
+    def _https_read(self, path: str, headers: Mapping[str, str], proxy_file: Path | None) -> Verdict:
         since = self.server.position()
         context = ssl.create_default_context(capath=str(self.trust_dir))
         connection = http.client.HTTPSConnection("localhost", self.port, timeout=10, context=context)
         try:
-            context.load_cert_chain(proxy_file)  # the client's own OpenSSL refuses the worst already here
-            connection.request("GET", path)
+            if proxy_file is not None:
+                context.load_cert_chain(proxy_file)  # the client's own OpenSSL refuses the worst already here
+            connection.request("GET", path, headers=dict(headers))
             answer = connection.getresponse()
             ok, text = answer.status == http.HTTPStatus.OK, f"{answer.status} {answer.read().decode()}"
         except (OSError, http.client.HTTPException) as error:

@@ -51,15 +51,24 @@ class Home:
 
     def private(self, name: str, content: bytes) -> Path:
         """Put a file in place, whole, that the daemons alone may read."""
-        fresh = self.top / f".{name}"
+        file = self.top / name
+        fresh = file.with_name(f".{file.name}")
         fresh.touch(mode=0o600)
         fresh.write_bytes(content)
-        return _give(fresh).rename(self.top / name)
+        return _give(fresh).rename(file)
 
     def folder(self, name: str) -> Path:
         """Make a directory that the daemons may write into."""
         (self.top / name).mkdir()
         return _give(self.top / name)
+
+
+def need_plugins(*names: str) -> None:
+    """Do without the test, as `need` does, when a plug-in of XRootD is missing."""
+    places = [*Path("/usr").glob("lib*"), *Path("/usr/lib").glob("*-linux-gnu")]
+    missing = [name for name in names if not any(any(place.glob(f"lib{name}-*.so")) for place in places)]
+    if missing:
+        unavailable(f"not installed: XRootD's plug-ins {', '.join(missing)}")
 
 
 @contextmanager

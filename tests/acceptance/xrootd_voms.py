@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.acceptance.xrootd import HTTPS, STORAGE, XRootD
-from tests.acceptance.xrootd_service import gsi, home, service
+from tests.acceptance.xrootd_service import gsi, home, need_plugins, service
 from tests.tools.hostcert import HostCredential
 
 # `gmapopt:10`: without a map, the DN is the name; `vomsat:1`: attributes are looked for, and may be missing
@@ -26,6 +26,7 @@ def vo_storage(
     trust_dir: Path, voms_dir: Path, host: HostCredential, *, authdb: str, voms_map: str, files: Mapping[str, str]
 ) -> Iterator[XRootD]:
     """Run a server with an authorization file, a VOMS map and these files (name -> content) until the block ends."""
+    need_plugins("XrdVoms", "XrdHttpVOMS")
     with home(trust_dir, host) as place:
         shutil.copytree(voms_dir, place.top / "vomsdir")
         for name, content in files.items():
