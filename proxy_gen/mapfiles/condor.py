@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from proxy_gen.mapfiles.patterns import Account, Component, Hole, NamePattern
+from proxy_gen.names import MAX_NAME_LENGTH
 
 # `\0` is the whole name, and a group is referred to by one digit
 _MAX_GROUPS = 9
@@ -81,6 +82,10 @@ class _Expression:
         self.groups = [claim for claim in dict.fromkeys(claims) if claim in wanted]
         self._met: set[str] = set()
 
+    def _places(self, claim: str) -> list[tuple[Component, Hole]]:
+        components = self._entry.pattern.components
+        return [(component, hole) for component in components for hole in component.holes if hole.claim == claim]
+
     def whole(self) -> tuple[str, str]:
         """Return the expression, and the account with a reference to its group."""
         *others, last = self._entry.pattern.components
@@ -88,7 +93,9 @@ class _Expression:
         body = "".join(self._component(component) for component in others) + self._component(last, last=True)
         account = self._entry.account
         reference = "" if account.claim is None else f"\\{self.groups.index(account.claim) + 1}{account.suffix}"
-        return f"^{f'(?!(?:{excluded})$)' if excluded else ''}{body}$", account.prefix + reference
+        long = sum(len(component.kind) + 2 + component.limit for component in (*others, last)) > MAX_NAME_LENGTH
+        before = f"(?!.{{{MAX_NAME_LENGTH + 1}}})" if long else ""
+        return f"^{before}{f'(?!(?:{excluded})$)' if excluded else ''}{body}$", account.prefix + reference
 
     def _component(self, component: Component, *, last: bool = False) -> str:
         start = _escaped(f"/{component.kind}=")
@@ -96,6 +103,8 @@ class _Expression:
             return start + _escaped(component.pieces[0] if isinstance(component.pieces[0], str) else "")
         spaced = any(" " in hole.characters for hole in component.holes)
         before = r"(?!\ )(?![^\/]*\ \ )" if spaced else ""
+        if len(component.holes) > 1:
+            before += rf"(?![^\/]{{{component.limit + 1}}})"
         if last and component.kind == "CN":
             before += _not_of_a_proxy(component)
         pieces = component.pieces
@@ -111,12 +120,16 @@ class _Expression:
         if piece.claim in self._met:
             return f"(?:\\{self.groups.index(piece.claim) + 1})"  # set apart from digits that follow it
         self._met.add(piece.claim)
-        if piece.claim != self._entry.account.claim:
-            return f"({_class(piece)}{{1,{component.room}}})"
+        # what stands twice must be right in both places
+        places = self._places(piece.claim)
+        length = min(place.room for place, _ in places)
+        characters = _class(Hole(piece.claim, frozenset.intersection(*(hole.characters for _, hole in places))))
         account = self._entry.account
-        length = min(component.room, _MAX_ACCOUNT - len(account.prefix) - len(account.suffix))
+        if piece.claim != account.claim:
+            return f"({characters}{{1,{length}}})"
+        length = min(length, _MAX_ACCOUNT - len(account.prefix) - len(account.suffix))
         rest = "".join(_loose(later) for later in component.pieces[index + 1 :]) + r"(?=\/|$)"
-        return f"{_no_account(account, rest)}({_class(piece)}{{1,{length}}})"
+        return f"{_no_account(account, rest)}({characters}{{1,{length}}})"
 
 
 def _no_account(account: Account, rest: str) -> str:

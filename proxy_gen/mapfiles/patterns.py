@@ -16,6 +16,7 @@ from proxy_gen.errors import NameRefusedError
 from proxy_gen.name_rules import require_mintable
 from proxy_gen.names import DistinguishedName
 
+_COUNTRY_LENGTH = 2
 _PRINTABLE = tuple(map(chr, range(0x20, 0x7F)))
 
 
@@ -53,11 +54,15 @@ class Component:
         return tuple(piece for piece in self.pieces if isinstance(piece, Hole))
 
     @property
+    def limit(self) -> int:
+        """How many characters the value can have at most."""
+        oid = attribute_type(self.kind)
+        return _COUNTRY_LENGTH if self.kind == "C" or oid is None else upper_bound(oid)
+
+    @property
     def room(self) -> int:
         """How many characters one hole can have at most."""
-        oid = attribute_type(self.kind)
-        limit = 2 if self.kind == "C" else upper_bound(oid) if oid else 0
-        return limit - sum(len(piece) if isinstance(piece, str) else 1 for piece in self.pieces) + 1
+        return self.limit - sum(len(piece) if isinstance(piece, str) else 1 for piece in self.pieces) + 1
 
     def parses(self, value: str) -> Iterator[dict[str, str]]:
         """Yield each way in which the value fits, as values of the claims."""
@@ -143,7 +148,9 @@ def _split(pieces: Sequence[str | Hole]) -> list[list[str | Hole]]:
         texts = piece.split("/") if isinstance(piece, str) else [""]
         if not parts and (isinstance(piece, Hole) or texts[0]):
             raise NameRefusedError("name_malformed", "a name in slash form begins with a slash")
-        if texts[0]:
+        if texts[0] and parts[-1] and isinstance(parts[-1][-1], str):
+            parts[-1][-1] += texts[0]
+        elif texts[0]:
             parts[-1].append(texts[0])
         parts.extend([text] for text in texts[1:])
         if isinstance(piece, Hole):
@@ -172,6 +179,7 @@ def _characters(kind: str) -> frozenset[str]:
     return frozenset(c for c in _PRINTABLE if _is_mintable(f"/{kind}=a{c}" + ("" if kind == "C" else "a")))
 
 
+@lru_cache(maxsize=10_000)  # each name is asked of every pattern
 def _is_mintable(name: str) -> bool:
     try:
         parsed = DistinguishedName.parse(name)

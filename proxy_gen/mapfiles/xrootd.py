@@ -97,6 +97,10 @@ class AuthdbReader:
         """The accounts that have a line."""
         return tuple(self._lines)
 
+    def paths(self, account: str) -> tuple[str, ...]:
+        """The paths on an account's line."""
+        return tuple(path for path, _ in self._lines.get(account, ()))
+
     def privileges(self, account: str, path: str) -> frozenset[str]:
         """Return the letters of what the account may do at a path."""
         granted = self._lines.get(account, [])

@@ -15,7 +15,7 @@ from proxy_gen.mapfiles import condor, gridmap, lcmaps, xrootd
 from proxy_gen.voms.fqan import Fqan
 from ttscache.errors import TracedRefusalError
 from ttscache.mapping.engine import decide
-from ttscache.mapping.export_grants import Grant, grants, one_account, standings
+from ttscache.mapping.export_grants import grants, one_account, standings
 from ttscache.mapping.exports import CONDOR_FORMATS, NAME_FORMATS, Export, Format, Source
 from ttscache.mapping.rules import Rule
 from ttscache.mapping.template import Placeholder
@@ -24,7 +24,10 @@ from ttscache.model import Decision, Identity
 _ANYBODY = "nobody-knows"
 # values that claims can have: short, long, odd, and such as nearly are something else
 _VALUES = ("a", "Jane Doe", "j.doe-1_x", "x" * 30, "y" * 63, "7", "root1", "a(b)*[c]?'", "proxy-1")
-_NOT_ACCOUNTS = ("root", "0", "1234", "-", "a b", "z" * 64)
+# what is no account, or no value
+_IMPOSSIBLE = ("root", "0", "1234", "-", "a b", "a/b", "z" * 64)
+# stands for any account
+_UNCLEAR = "?"
 _MAX_EXAMPLES = 64
 
 
@@ -88,7 +91,7 @@ def _names(
 ) -> list[str]:
     said = _Said(source)
     found = []
-    names = {*listed, *(one.dn for one in source.known), *said.not_accounts()}
+    names = {*listed, *(one.dn for one in source.known), *said.impossible()}
     for rule in source.rules:
         for _, decision in examples(rule):
             if decision.dn is None:
@@ -112,23 +115,25 @@ class _Said:
 
     def accounts(self, name: str) -> set[str | None]:
         """Return the accounts that a name can have."""
-        return {account for grant in self._grants for account in self._given(grant, name)}
-
-    def not_accounts(self) -> Iterator[str]:
-        """Yield names that templates would give with what is no account."""
+        by_rule: dict[str, set[str | None]] = {}
         for grant in self._grants:
-            if grant.account is not None and grant.account.claim is not None:
-                for value in _NOT_ACCOUNTS:
+            given = grant.accounts(name)
+            by_rule.setdefault(grant.rule, set()).update({_UNCLEAR} if given is None else given)
+        return {account for rule, given in by_rule.items() for account in self._settled(name, rule, given)}
+
+    def impossible(self) -> Iterator[str]:
+        """Yield what templates would give with values that claims cannot have there."""
+        for grant in self._grants:
+            for claim in grant.pattern.claims:
+                for value in _IMPOSSIBLE:
                     yield grant.pattern.example(
-                        {claim: value if claim == grant.account.claim else "a" for claim in grant.pattern.claims}
+                        {each: value if each == claim else "a" for each in grant.pattern.claims}
                     )
 
-    def _given(self, grant: Grant, name: str) -> frozenset[str | None]:
-        accounts = grant.accounts(name)
-        if accounts is not None and len(accounts) < 2:  # noqa: PLR2004 - one or none
-            return accounts
-        known = self._known.get((name, grant.rule))
-        return frozenset({known if accounts is None or known in accounts else None})
+    def _settled(self, name: str, rule: str, given: set[str | None]) -> set[str | None]:
+        """Return which of a rule's accounts it is, where that is known."""
+        known = self._known.get((name, rule))
+        return {known} if known is not None and (_UNCLEAR in given or known in given) else given
 
 
 def _groups(rules: Sequence[Rule], mapped: Callable[[Sequence[str]], str | None], whole: Sequence[Rule]) -> list[str]:
@@ -208,13 +213,14 @@ def _near_paths(path: str) -> Iterator[str]:
 def _tokens(source: Source, reader: xrootd.TokenReader, whole: Sequence[Rule]) -> list[str]:
     found = []
     rules = [rule for rule in source.rules if not rule.when.issuer or source.issuer in rule.when.issuer]
-    names = {rule.name for rule in whole}
     for rule in rules:
         for identity, _ in examples(rule):
             for tried in _near_identities(identity, source.issuer):
-                account, decision = reader.map(tried.subject, tried.groups), _decided(rules, tried)
-                wanted = None if decision is None else decision.account
-                if account != wanted and (account is not None or (decision is not None and decision.rule in names)):
+                account = reader.map(tried.subject, tried.groups)
+                # whatever the claims in its names: they are not looked at here
+                decided_by = next((each for each in rules if each.when.missed(tried) is None), None)
+                wanted = None if decided_by is None else one_account(decided_by)
+                if account != wanted and (account is not None or decided_by in whole):
                     found.append(f"a token of rule '{rule.name}' or near it has the account {account}, not {wanted}")
     return found
 
@@ -227,13 +233,6 @@ def _near_identities(identity: Identity, issuer: str) -> Iterator[Identity]:
                 issuer=issuer, subject=subject, client_id=identity.client_id, groups=groups, scopes=identity.scopes,
                 entitlements=identity.entitlements, claims=claims, issued_at=0, expires_at=0, digest="",
             )  # fmt: skip
-
-
-def _decided(rules: Sequence[Rule], identity: Identity) -> Decision | None:
-    try:
-        return decide(rules, identity)
-    except TracedRefusalError:
-        return None
 
 
 def _identity(rule: Rule, claims: dict[str, str]) -> Identity:
