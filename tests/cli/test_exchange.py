@@ -181,7 +181,7 @@ def elsewheres(daemon: Daemon) -> bytes:
         (["--token-file", "TOKEN", "--lifetime", "25h"], 3, ["lifetime_refused"]),
         (["--token-file", "TOKEN", "--lifetime", "-5"], 3, ["lifetime_refused"]),
         (["--token-file", "TOKEN", "--profile", "nothing"], 3, ["profile_unknown"]),
-        (["--token-file", "TOKEN", "--fqan", "/cms"], 3, ["fqan_refused"]),
+        (["--token-file", "TOKEN", "--profile", "limited", "--fqan", "/cms"], 3, ["fqan_refused"]),
         (["--token-file", "TOKEN", "--url", "https://127.0.0.1:1"], 4, ["unreachable", "Connection refused"]),
     ],
 )

@@ -78,7 +78,7 @@ def test_the_fields_of_the_json_form(web: Web, token: str, daemon: Daemon) -> No
     ):
         assert datetime.strptime(answer[name], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC) == moment
     assert (answer["account"], answer["profile"]) == ("cmsprod", "pilot")
-    assert (answer["fqans"], answer["shortened_by"]) == ([], [])
+    assert (answer["fqans"], answer["shortened_by"]) == (["/cms/Role=production", "/cms"], [])
     left = (credential.leaf.not_valid_after_utc - datetime.now(UTC)).total_seconds()
     assert 3540 < left <= 3600
     assert openssl.verify(answer["pem"].encode(), daemon.site.certificates, crl_check=True)
@@ -205,7 +205,7 @@ def test_whoami_tells_identity_decision_trace_and_lifetimes(web: Web, token: str
     decision = answer["decision"]
     assert decision["rule"] == "production"
     assert decision["account"] == "cmsprod"
-    assert decision["fqans"] == ["/cms/Role=production"]
+    assert decision["fqans"] == ["/cms/Role=production", "/cms"]
     assert list(decision["profiles"]) == ["pilot", "limited", "short", "ec"]
     short = decision["profiles"]["short"]
     assert (short["lifetime"], short["min_lifetime"], short["max_lifetime"]) == (600, 60, 3600)

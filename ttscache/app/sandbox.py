@@ -32,7 +32,8 @@ async def run_sandbox(
 
         async def announce() -> dict[str, str]:
             token = iam.token_for("jane", scope=TOKEN_SCOPES, audience=AUDIENCE)
-            publish(site, daemon.url, token, (await daemon.published()).files)
+            published = await daemon.published()
+            publish(site, daemon.url, token, published.files, published.voms_files)
             say(f"IAM    {iam.url}")
             say(f"daemon {daemon.url}")
             say(f"next   . {site.directory}/env.sh && ttscache exchange --token-file {site.token}")

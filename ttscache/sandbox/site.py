@@ -26,6 +26,8 @@ AUDIENCE = "https://ttscache.sandbox"
 TOKEN_SCOPES = "openid profile offline_access wlcg wlcg.groups"  # noqa: S105 - names of scopes
 _SUBJECT = "/DC=org/DC=ttscache/O=sandbox"
 _LIFETIME = timedelta(days=30)
+# as many as HTCondor's own have
+_CONDOR_KEY_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def prepare(site: Site, iam_url: str, iam: IamConfig, port: int) -> None:
     for stale in site.directory.glob("state.db*"):
         stale.unlink()
     _write(site.directory / "seal.key", secrets.token_bytes(SEALING_KEY_BYTES))
+    _write(site.directory / "condor.key", secrets.token_bytes(_CONDOR_KEY_BYTES))
     _write(site.directory / "client-secret", iam.client("ttscache").secret.encode())
     _write_server_certificate(site)
     configuration = yaml.safe_dump(_configuration(iam_url, port), sort_keys=False)
@@ -86,10 +89,12 @@ def prepare(site: Site, iam_url: str, iam: IamConfig, port: int) -> None:
     _write(site.accounts, json.dumps(accounts, indent=2).encode())
 
 
-def publish(site: Site, url: str, token: str, trust: dict[str, bytes]) -> None:
-    """Write what users of the running daemon need: a token, the trust directory, and the environment."""
-    for name, content in trust.items():
-        _write(site.certificates / name, content, mode=0o644)
+def publish(site: Site, url: str, token: str, trust: dict[str, bytes], voms: dict[str, bytes]) -> None:
+    """Write what users of the running daemon need: a token, the trust directories, and the environment."""
+    for directory, files in ((site.certificates, trust), (site.vomsdir, voms)):
+        for name, content in files.items():
+            (directory / name).parent.mkdir(mode=0o755, exist_ok=True)
+            _write(directory / name, content, mode=0o644)
     _write(site.token, token.encode() + b"\n")
     environment = {
         "TTSCACHE_URL": url,
@@ -118,28 +123,35 @@ def _configuration(iam_url: str, port: int) -> dict[str, object]:
             }
         ],
         "mapping": [
-            _rule("production", "/cms/production", "cmsprod", "/cms/Role=production"),
-            _rule("users", "/cms", "{preferred_username}", "/cms"),
+            _rule("production", "/cms/production", "cmsprod", ["/cms/Role=production", "/cms"]),
+            _rule("users", "/cms", "{preferred_username}", ["/cms"]),
         ],
         "profiles": {
-            "pilot": {"type": "x509-proxy", "lifetime": "12h", "max_lifetime": "24h"},
+            "pilot": {"type": "x509-proxy", "lifetime": "12h", "max_lifetime": "24h", "voms": "cms"},
             "limited": {"type": "x509-proxy", "lifetime": "1h", "limited": True},
             "short": {"type": "x509-proxy", "lifetime": "10m", "min_lifetime": "1m", "max_lifetime": "1h"},
+            "condor": {
+                "type": "condor-idtoken",
+                "trust_domain": "pool.sandbox",
+                "key_id": "sandbox",
+                "key": {"file": "condor.key"},
+            },
         },
+        "voms": {"cms": {"kind": "local", "host": "localhost"}},
         "authority": {"kind": "local", "dir": "ca", "subject": f"{_SUBJECT}/CN=sandbox CA"},
         "store": {"url": "sqlite:///state.db", "sealing_keys": [{"id": "k1", "file": "seal.key"}]},
     }
 
 
-def _rule(name: str, group: str, account: str, fqan: str) -> dict[str, object]:
+def _rule(name: str, group: str, account: str, fqans: list[str]) -> dict[str, object]:
     return {
         "name": name,
         "when": {"issuer": "sandbox", "groups": [group]},
         "dn": f"{_SUBJECT}/CN={{preferred_username}}/CN=u-{{sub}}",
         "account": account,
-        "fqans": [fqan],
+        "fqans": fqans,
         "scopes": ["storage.read:/"],
-        "profiles": ["pilot", "limited", "short"],
+        "profiles": ["pilot", "limited", "short", "condor"],
     }
 
 
