@@ -26,6 +26,7 @@ from proxy_gen.voms.vomsdir import VomsTrust
 
 # RFC 5755 section 4.2.5
 _MAX_SERIAL_BITS = 160
+# of a name or a list in a message
 _MAX_SHOWN = 200
 
 
@@ -97,11 +98,13 @@ def _verify_one(at: _At, end_entity: x509.Certificate, voms: VomsTrust, trust: T
 
 
 def _is_holder(ac: AttributeCertificate, end_entity: x509.Certificate) -> bool:
-    names = (DistinguishedName(end_entity.subject), DistinguishedName(end_entity.issuer))
+    if ac.holder_serial != end_entity.serial_number:
+        return False
     # VOMS compares the issuer's unique identifiers as well, of which a taken attribute certificate has none
-    has_unique_id = asn1.decode_der(SignedPart, end_entity.tbs_certificate_bytes).issuer_uid is not None
-    is_named = any(same_name(ac.holder_name, name) for name in names)
-    return ac.holder_serial == end_entity.serial_number and is_named and not has_unique_id
+    if asn1.decode_der(SignedPart, end_entity.tbs_certificate_bytes).issuer_uid is not None:
+        return False
+    names = (DistinguishedName(end_entity.subject), DistinguishedName(end_entity.issuer))
+    return any(same_name(ac.holder_name, name) for name in names)
 
 
 def _verify_signer(at: _At, voms: VomsTrust, trust: TrustAnchors) -> None:
@@ -109,7 +112,7 @@ def _verify_signer(at: _At, voms: VomsTrust, trust: TrustAnchors) -> None:
     at.require(voms.knows(ac.vo), "ac_vo_unknown", "no authority of this VO is trusted here")
     try:
         chain = ac.chain if ac.chain and voms.trusts(ac.vo, ac.host, ac.chain) else _known_signer(at, voms)
-        at.require(bool(chain), "ac_untrusted", f"the signer may not speak for it: {ac.issuer.slash}")
+        at.require(bool(chain), "ac_untrusted", f"the signer may not speak for it: {ac.issuer.slash[:_MAX_SHOWN]}")
         signer, key = chain[0], certificate_key(chain[0])
         issued_here = same_name(DistinguishedName(signer.subject), ac.issuer)
         at.require(issued_here, "ac_issuer_mismatch", "its issuer is not the signer that it brings along")

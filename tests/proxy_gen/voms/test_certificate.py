@@ -272,6 +272,19 @@ def test_depth_does_not_matter(opening: bytes) -> None:
     assert parsed(lambda d: d.also(Extension("1.2.3.4", nested))).fqans
 
 
+def test_a_name_without_bounds_is_compared_and_told_in_short() -> None:
+    name = der.name(*[der.Attribute("2.5.4.3", der.UTF8, b"x")] * 8000)
+    names = der.sequence(der.tlv(0xA4, name))
+    serial = der.integer(jane().links[1].draft.serial)
+    for changed in (
+        replace(draft(), holder=der.sequence(der.tlv(0xA0, names, serial))),
+        replace(draft(), issuer=der.tlv(0xA0, names)).without(SIGNER_CERTIFICATES),
+    ):
+        with pytest.raises(VerificationError) as error:
+            verified(forge.carrying(jane(), changed.sign(own_key())))
+        assert len(str(error.value)) < 1000
+
+
 @given(st.integers(0, len(GENUINE) - 1))
 @settings(max_examples=100, deadline=None)
 def test_what_is_cut_short_is_malformed(length: int) -> None:
