@@ -34,6 +34,19 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 _WIDE_ENCODINGS = {_ASN1Type.BMPString: "utf-16-be", _ASN1Type.UniversalString: "utf-32-be"}
 # string types whose octets OpenSSL reads as Latin-1, while `cryptography` reads UTF-8
 _LATIN_1_TYPES = frozenset({_ASN1Type.T61String, _ASN1Type.IA5String})
+# the types that OpenSSL folds when it makes a name canonical (ASN1_MASK_CANON); others are hashed as they are
+_FOLDED_TYPES = frozenset(
+    {
+        _ASN1Type.UTF8String,
+        _ASN1Type.BMPString,
+        _ASN1Type.UniversalString,
+        _ASN1Type.PrintableString,
+        _ASN1Type.T61String,
+        _ASN1Type.IA5String,
+        _ASN1Type.VisibleString,
+    }
+)
+_ASCII_SPACE = " \t\n\v\f\r"
 # members by names of their own, for until Python 3.12 an enumeration looks each up by a call
 _UTF8_STRING, _PRINTABLE_STRING_TYPE = _ASN1Type.UTF8String, _ASN1Type.PrintableString
 # X.680 section 41.4
@@ -43,7 +56,7 @@ _PRINTABLE_STRING = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw
 class DistinguishedName:
     """An X.501 name, kept as the very value that was parsed, so that it is encoded again byte for byte.
 
-    Two are equal when their DER encodings are; :attr:`canonical` is the form in which OpenSSL compares.
+    Two are equal when their DER encodings are; :attr:`canonical` is what OpenSSL compares.
     """
 
     def __init__(self, name: x509.Name) -> None:
@@ -94,9 +107,16 @@ class DistinguishedName:
         return ",".join(rdns)
 
     @cached_property
-    def canonical(self) -> str:
-        """A text that is equal for names which OpenSSL takes for the same: case and runs of white space folded."""
-        return "".join("/" + "+".join(sorted(map(_canonical_attribute, rdn))) for rdn in self.name.rdns)
+    def canonical(self) -> bytes:
+        """What is equal for names that OpenSSL takes for the same (``x509_name_canon`` in crypto/x509/x_name.c).
+
+        The RDNs one after the other, without the outer SEQUENCE; strings are UTF8String, in lower case, with runs of
+        white space folded.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # lengths do not matter here
+            folded = (x509.Name([x509.RelativeDistinguishedName(map(_fold, rdn))]) for rdn in self.name.rdns)
+            return b"".join(_content(rdn.public_bytes()) for rdn in folded)
 
     def child(self, common_name: str) -> DistinguishedName:
         """Return this name, byte for byte, with one more RDN: a proxy's subject (RFC 3820 section 3.4)."""
@@ -141,8 +161,12 @@ def _attribute(oid: x509.ObjectIdentifier, value: str) -> x509.NameAttribute[str
     return attribute
 
 
-def _canonical_attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
-    return f"{attribute.oid.dotted_string}={' '.join(text_of(attribute).split()).lower()}"
+def _fold(attribute: x509.NameAttribute[str | bytes]) -> x509.NameAttribute[str | bytes]:
+    if attribute._type not in _FOLDED_TYPES or not isinstance(attribute.value, str):
+        return attribute
+    text = re.sub(f"[{_ASCII_SPACE}]+", " ", text_of(attribute).strip(_ASCII_SPACE))
+    lowered = "".join(character.lower() if character.isascii() else character for character in text)
+    return x509.NameAttribute(attribute.oid, lowered, _type=_ASN1Type.UTF8String, _validate=False)
 
 
 def _octets(attribute: x509.NameAttribute[str | bytes]) -> bytes:

@@ -9,34 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.x509.name import _ASN1Type
 
 from proxy_gen.crl import parse_crl
 from proxy_gen.errors import CredentialFileError
-from proxy_gen.names import DistinguishedName, text_of
+from proxy_gen.names import DistinguishedName
 from proxy_gen.namespaces import Namespaces, namespaces_file
 from proxy_gen.signing_policy import SigningPolicy, signing_policy_file
 
-# the types that OpenSSL folds when it makes a name canonical (ASN1_MASK_CANON); others are hashed as they are
-_FOLDED_TYPES = frozenset(
-    {
-        _ASN1Type.UTF8String,
-        _ASN1Type.BMPString,
-        _ASN1Type.UniversalString,
-        _ASN1Type.PrintableString,
-        _ASN1Type.T61String,
-        _ASN1Type.IA5String,
-        _ASN1Type.VisibleString,
-    }
-)
-_ASCII_SPACE = " \t\n\v\f\r"
 _CERTIFICATE_FILE = re.compile(r"[0-9a-f]{8}\.[0-9]{1,2}\Z")
 _CRL_FILE = re.compile(r"([0-9a-f]{8})\.r[0-9]{1,2}\Z")
 _POLICY_FILE = re.compile(r"[0-9a-f]{8}\.(signing_policy|namespaces)\Z")
@@ -171,7 +156,7 @@ def trust_directory(authorities: Iterable[TrustedAuthority]) -> dict[str, bytes]
 def subject_hash(name: x509.Name) -> str:
     """OpenSSL's ``-subject_hash``: of the canonical name (``x509_name_canon`` in crypto/x509/x_name.c)."""
     # SHA-1 and MD5 are names of files here; nothing rests on their strength
-    return _first_word(hashlib.sha1(_canonical_der(name), usedforsecurity=False).digest())
+    return _first_word(hashlib.sha1(DistinguishedName(name).canonical, usedforsecurity=False).digest())
 
 
 def subject_hash_old(name: x509.Name) -> str:
@@ -181,27 +166,6 @@ def subject_hash_old(name: x509.Name) -> str:
 
 def _first_word(digest: bytes) -> str:
     return f"{int.from_bytes(digest[:4], 'little'):08x}"
-
-
-def _canonical_der(name: x509.Name) -> bytes:
-    """Return the RDNs one after the other, without the outer SEQUENCE, strings folded to lower-case UTF8String."""
-    out = bytearray()
-    for rdn in name.rdns:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # lengths do not matter here
-            attributes = [_fold(attribute) for attribute in rdn]
-        folded = x509.Name([x509.RelativeDistinguishedName(attributes)]).public_bytes()
-        header = 2 if folded[1] < 0x80 else 2 + (folded[1] & 0x7F)  # noqa: PLR2004 - X.690 section 8.1.3
-        out += folded[header:]
-    return bytes(out)
-
-
-def _fold(attribute: x509.NameAttribute[str | bytes]) -> x509.NameAttribute[str | bytes]:
-    if attribute._type not in _FOLDED_TYPES or not isinstance(attribute.value, str):
-        return attribute
-    text = re.sub(f"[{_ASCII_SPACE}]+", " ", text_of(attribute).strip(_ASCII_SPACE))
-    lowered = "".join(character.lower() if character.isascii() else character for character in text)
-    return x509.NameAttribute(attribute.oid, lowered, _type=_ASN1Type.UTF8String, _validate=False)
 
 
 def _files_of(digest: str, group: Sequence[TrustedAuthority]) -> Iterator[tuple[str, bytes]]:

@@ -10,7 +10,6 @@ from cryptography.hazmat import asn1
 from cryptography.x509.name import _ASN1Type
 
 from proxy_gen.names import DistinguishedName
-from proxy_gen.trust import _canonical_der
 from proxy_gen.voms.structures import DirectoryName, NameAttribute
 
 _DIRECTORY_NAME = b"\xa4"
@@ -52,7 +51,7 @@ def same_name(one: DistinguishedName, other: DistinguishedName) -> bool:
     """Tell whether two names are one, as OpenSSL's ``X509_NAME_cmp`` does for VOMS: VOMS servers respell names."""
     if len(one.name.rdns) != len(other.name.rdns):
         return False  # told without folding a name of ten thousand components
-    return one == other or _canonical_der(one.name) == _canonical_der(other.name)
+    return one == other or one.canonical == other.canonical
 
 
 def _only(names: Sequence[asn1.TLV], tag: bytes) -> asn1.TLV:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from proxy_gen.names import DistinguishedName
 from tests.mapping.people import identity, rule
 from ttscache.broker.codec import encode_fields
 from ttscache.broker.keys import OWNERS, owner_key
@@ -77,7 +78,7 @@ async def test_a_shared_name_is_not_kept(store: CountingStore) -> None:
 
 
 async def test_records_from_before_are_read_and_completed(store: CountingStore) -> None:
-    canonical = "/0.9.2342.19200300.100.1.25=ch/2.5.4.3=jane"
+    canonical = DistinguishedName.parse("/DC=ch/CN=jane").canonical
     old = encode_fields({"issuer": "cms", "subject": "a1"})
     await store.put(owner_key(canonical), old, expires_at=2000.0)
     await store.put(OWNERS + "unreadable", b"?", expires_at=2000.0)

@@ -80,6 +80,12 @@ def test_names_that_openssl_takes_as_equal_have_one_canonical_text(one: bytes, o
         assert foreign(one).canonical == foreign(other).canonical
 
 
+def test_a_slash_in_a_value_is_not_another_component() -> None:
+    two = DistinguishedName.from_pairs([(NameOID.COMMON_NAME, "a"), (NameOID.COMMON_NAME, "b")])
+    one = DistinguishedName.from_pairs([(NameOID.COMMON_NAME, "a/2.5.4.3=b")])
+    assert one.canonical != two.canonical
+
+
 @given(mintable_names(), st.data())
 @settings(max_examples=100, deadline=None)
 def test_respelt_names_have_one_canonical_text(name: DistinguishedName, data: st.DataObject) -> None:

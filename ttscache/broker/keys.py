@@ -15,9 +15,9 @@ def session_key(issuer: str, subject: str) -> str:
     return "session/" + digest(issuer, subject)
 
 
-def owner_key(canonical_dn: str) -> str:
+def owner_key(canonical_dn: bytes) -> str:
     """Whose a DN is."""
-    return OWNERS + digest(canonical_dn)
+    return OWNERS + digest(canonical_dn.hex())
 
 
 def parent_key(issuer: str, subject: str, generation: str, dn: str, authority: str) -> str:
