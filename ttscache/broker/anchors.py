@@ -102,8 +102,11 @@ class EngineAnchors:
     async def anchors(self) -> Anchors:
         """See AnchorSource."""
         state = await self._engine.state(Deadline.after(_ENGINE_SECONDS))
-        trusted = TrustedAuthority(state.authority, self._subjects, state.crl)
-        return Anchors((trusted,), self._clock() + _LOOK_AGAIN_SECONDS, _end_of(state.crl).timestamp())
+        issuing, *above = state.authorities
+        # of the CAs above it others know what they sign, and publish their CRLs
+        trusted = [TrustedAuthority(issuing, self._subjects, state.crl)]
+        trusted += [TrustedAuthority(each, _ANY_SUBJECT) for each in above]
+        return Anchors(tuple(trusted), self._clock() + _LOOK_AGAIN_SECONDS, _end_of(state.crl).timestamp())
 
 
 class FixedAnchors:

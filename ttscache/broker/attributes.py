@@ -17,6 +17,8 @@ from ttscache.net.deadline import Deadline
 _MAX_IN_MEMORY = 10_000
 # A VOMS server is slow at times; whoever waits for it keeps a deadline of its own.
 _MAKE_SECONDS = 30.0
+# What was made so short a time ago is not made anew because it is too short.
+_SETTLED_SECONDS = 300.0
 
 
 class AttributeSource(Protocol):
@@ -91,4 +93,8 @@ class Attributes:
         now, end = self._clock(), kept.certificate.not_after.timestamp()
         if not kept.certificate.not_before.timestamp() <= now < end:
             return False
-        return now + order.lifetime <= end or now - kept.begun < (end - kept.begun) / 2
+        if now + order.lifetime <= end:
+            return True
+        age = now - kept.begun
+        of_use = order.profile.min_lifetime <= end - now or age < _SETTLED_SECONDS
+        return 0 <= age < (end - kept.begun) / 2 and of_use

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from cryptography import x509
 
 from proxy_gen.csr import make_csr
-from proxy_gen.errors import KeyRefusedError, VerificationError
+from proxy_gen.errors import ProxyGenError
 from proxy_gen.keys import PublicKey, certificate_key, generate_key
 from proxy_gen.names import DistinguishedName
 from proxy_gen.trust import TrustAnchors
@@ -58,15 +58,15 @@ class OpenBaoSigner:
         """Take no word for it: the name, the key, and a chain that consumers would take."""
         state = await self._engine.state(deadline)
         try:
+            now = datetime.fromtimestamp(self._clock(), UTC)
+            verify([certificate], TrustAnchors.of(state.authorities), now)
             named = DistinguishedName(certificate.subject).slash == subject.slash
             if not named or certificate_key(certificate) != key:
                 raise SignerUnavailableError(
                     "the PKI engine signed another name or key than it was sent; see the role's settings",
                     retry_after=_RETRY_SECONDS,
                 )
-            now = datetime.fromtimestamp(self._clock(), UTC)
-            verify([certificate], TrustAnchors.of([state.authority]), now)
-        except (VerificationError, KeyRefusedError) as error:
+        except ProxyGenError as error:
             raise SignerUnavailableError(
                 f"the PKI engine signed what no consumer would take ({error.code}): {error}", retry_after=_RETRY_SECONDS
             ) from None

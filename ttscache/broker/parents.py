@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 # A parent serves several lifetimes of proxies; its key never leaves the daemon.
 LONGEST_LIFETIMES = 2
 _LEASE_SECONDS = 30.0
+# Its beginning lies minutes back. What was signed so short a time ago is not signed anew because it is too short.
+_SETTLED_SECONDS = 600.0
 _MAX_IN_MEMORY = 2_000
 
 
@@ -118,5 +120,6 @@ class KeptParents:
         now = self._clock()
         needed = now + order.lifetime
         half_left = now < (parent.begins_at + parent.ends_at) / 2
-        cut_short = parent.ends_at < parent.asked_until and needed <= parent.asked_until and half_left
+        of_use = order.profile.min_lifetime <= parent.ends_at - now or now < parent.begins_at + _SETTLED_SECONDS
+        cut_short = parent.ends_at < parent.asked_until and needed <= parent.asked_until and half_left and of_use
         return parent.begins_at <= now and (needed <= parent.ends_at or cut_short)

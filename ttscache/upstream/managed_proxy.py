@@ -64,7 +64,7 @@ class ManagedProxies:
             raise UpstreamFailedError(answer.retry_after) from self._unavailable("has a fault of its own")
         try:
             return Credential.parse(json.loads(answer.body)["certificate_chain"].encode())
-        except (ValueError, LookupError, TypeError, AttributeError, CredentialFileError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError, CredentialFileError):
             raise UpstreamFailedError from self._unavailable("answered with what is no proxy")
 
     def _unavailable(self, what: str, retry_after: float = 5.0) -> UpstreamUnavailableError:

@@ -25,9 +25,9 @@ _REFUSALS = {
 
 @dataclass(frozen=True)
 class PkiState:
-    """What consumers must trust: the engine's CA and its CRL."""
+    """What consumers must trust: the engine's CA, those above it as far as the engine has them, and its own CRL."""
 
-    authority: x509.Certificate
+    authorities: tuple[x509.Certificate, ...]
     crl: x509.CertificateRevocationList
 
 
@@ -59,17 +59,17 @@ class PkiEngine:
         answer = await self._call(deadline, lambda: self._fetcher.post_json(url, document, deadline, headers))
         try:
             return x509.load_pem_x509_certificate(json.loads(answer)["data"]["certificate"].encode())
-        except (ValueError, LookupError, TypeError, AttributeError, x509.InvalidVersion):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError, x509.InvalidVersion):
             raise self._unavailable("answered with what is no certificate") from None
 
     async def state(self, deadline: Deadline) -> PkiState:
         """Return what is to be trusted now. Raises :class:`SignerUnavailableError`."""
-        authority, crl = [
+        chain, crl = [
             await self._call(deadline, lambda path=path: self._fetcher.get(f"{self._url}/{path}", deadline))  # type: ignore[misc]
-            for path in ("ca/pem", "crl")
+            for path in ("ca_chain", "crl")
         ]
         try:
-            return PkiState(x509.load_pem_x509_certificate(authority), x509.load_der_x509_crl(crl))
+            return PkiState(tuple(x509.load_pem_x509_certificates(chain)), x509.load_der_x509_crl(crl))
         except (ValueError, TypeError, x509.InvalidVersion):
             raise self._unavailable("answered with what is no CA certificate or CRL") from None
 
