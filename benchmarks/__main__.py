@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import uvloop
 
-from benchmarks import herd, mint, verify, warm
+from benchmarks import attributes, herd, mint, verify, warm
 from benchmarks.figures import Figure, table
 
 _BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "mint": mint.run,
+    "attributes": attributes.run,
     "warm": warm.run,
     "verify": verify.run,
     "herd": herd.run,

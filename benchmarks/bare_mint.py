@@ -32,9 +32,7 @@ class BareMint:
         """Return a credential file: proxy, its key, end-entity certificate."""
         key = ec.generate_private_key(ec.SECP256R1())
         eec = self._end_entity(user, key.public_key())
-        proxy = _proxy(eec, key, leaf_key.public_key())
-        leaf_pem = leaf_key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-        return proxy.public_bytes(Encoding.PEM) + leaf_pem + eec.public_bytes(Encoding.PEM)
+        return credential_file(bare_proxy(eec, key, leaf_key.public_key()), leaf_key, eec)
 
     def _end_entity(self, user: str, public_key: ec.EllipticCurvePublicKey) -> x509.Certificate:
         now = datetime.now(UTC)
@@ -55,9 +53,19 @@ class BareMint:
         return builder.sign(self._ca_key, hashes.SHA256())
 
 
-def _proxy(
-    eec: x509.Certificate, eec_key: ec.EllipticCurvePrivateKey, public_key: rsa.RSAPublicKey
+def credential_file(proxy: x509.Certificate, key: rsa.RSAPrivateKey, eec: x509.Certificate) -> bytes:
+    """Return the PEM of a proxy, its key, and its end-entity certificate."""
+    key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    return proxy.public_bytes(Encoding.PEM) + key_pem + eec.public_bytes(Encoding.PEM)
+
+
+def bare_proxy(
+    eec: x509.Certificate,
+    eec_key: ec.EllipticCurvePrivateKey,
+    public_key: rsa.RSAPublicKey,
+    added: x509.UnrecognizedExtension | None = None,
 ) -> x509.Certificate:
+    """Sign a proxy, with one extension more if need be."""
     now = datetime.now(UTC)
     serial = x509.random_serial_number()
     last = x509.RelativeDistinguishedName([x509.NameAttribute(NameOID.COMMON_NAME, str(serial))])
@@ -74,6 +82,8 @@ def _proxy(
         .add_extension(_key_usage(key_encipherment=True), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
     )
+    if added is not None:
+        builder = builder.add_extension(added, critical=False)
     return builder.sign(eec_key, hashes.SHA256())
 
 

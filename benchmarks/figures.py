@@ -8,7 +8,7 @@ from operator import eq, ge, lt
 from statistics import median
 
 _RELATIONS = {"<": lt, ">=": ge, "=": eq}
-_HEADER = ("benchmark", "what", "ours", "bare", "ratio", "goal", "")
+_HEADER = ("benchmark", "what", "ours", "against", "ratio", "goal", "")
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Goal:
 
 @dataclass(frozen=True)
 class Figure:
-    """Something measured; with a ``ratio`` to a bare baseline the goal speaks of that."""
+    """Something measured; with a ``ratio`` to what it is measured against the goal speaks of that."""
 
     benchmark: str
     what: str
     unit: str
     ours: float
-    bare: float | None = None
+    against: float | None = None
     ratio: float | None = None
     goal: Goal | None = None
 
@@ -50,7 +50,7 @@ class Figure:
             "what": self.what,
             "unit": self.unit,
             "ours": self.ours,
-            "bare": self.bare,
+            "against": self.against,
             "ratio": self.ratio,
             "goal": None if self.goal is None else str(self.goal),
             "met": self.is_met,
@@ -60,14 +60,14 @@ class Figure:
 def compared(
     benchmark: str, what: str, unit: str, rounds: Sequence[tuple[float, float]], *, goal: Goal | None = None
 ) -> Figure:
-    """Return the figure of rounds of (ours, bare): the median of their ratios, for noise hits both of a round."""
+    """Return the figure of rounds of (ours, against): the median of their ratios, for noise hits both of a round."""
     return Figure(
         benchmark=benchmark,
         what=what,
         unit=unit,
         ours=median(ours for ours, _ in rounds),
-        bare=median(bare for _, bare in rounds),
-        ratio=median(ours / bare for ours, bare in rounds),
+        against=median(against for _, against in rounds),
+        ratio=median(ours / against for ours, against in rounds),
         goal=goal,
     )
 
@@ -82,10 +82,11 @@ def table(figures: Sequence[Figure]) -> str:
 
 def _row(figure: Figure) -> tuple[str, ...]:
     verdict = {None: "", True: "met", False: "MISSED"}[figure.is_met]
-    ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
-    bare = "" if figure.bare is None else _shown(figure.bare, figure.unit)
+    # a hundredth part is nearer to the truth than none
+    ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}" if figure.ratio >= 0.1 else f"{figure.ratio:.2g}"
+    against = "" if figure.against is None else _shown(figure.against, figure.unit)
     goal = "" if figure.goal is None else str(figure.goal)
-    return figure.benchmark, figure.what, _shown(figure.ours, figure.unit), bare, ratio, goal, verdict
+    return figure.benchmark, figure.what, _shown(figure.ours, figure.unit), against, ratio, goal, verdict
 
 
 def _shown(value: float, unit: str) -> str:
