@@ -11,20 +11,22 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from proxy_gen.ca import CertificateAuthority
-from proxy_gen.keys import KeyKind, generate_key
+from proxy_gen.keys import KeyKind, PrivateKey, generate_key
 from proxy_gen.names import DistinguishedName
 from ttscache.authority.generations import Generations
+from ttscache.broker.anchors import LocalAnchors
 from ttscache.broker.attributes import Attributes
 from ttscache.broker.cache import CredentialCache
 from ttscache.broker.credentials import CredentialBroker
 from ttscache.broker.idtokens import IdTokens
 from ttscache.broker.issuers import ExchangingIssuer
-from ttscache.broker.local_attributes import LocalAttributes
+from ttscache.broker.local_attributes import LocalAttributes, attribute_authority_name
 from ttscache.broker.local_signer import LocalSigner
 from ttscache.broker.minting import Mint
 from ttscache.broker.orders import Parents
 from ttscache.broker.ownership import Owners
 from ttscache.broker.parents import KeptParents
+from ttscache.broker.publishing import Published, Publisher
 from ttscache.broker.sessions import Sessions
 from ttscache.config.settings import LocalVoms, Profile, ProxyProfile, SessionPolicy
 from ttscache.identity.settings import IssuerSettings, TokenProfile
@@ -135,7 +137,10 @@ class Replica:
                 inspect=lambda token, deadline: self.verifier.inspect(token, ISSUER, deadline),
             )
         }
-        owners = Owners(store, clock)
+        names = [
+            attribute_authority_name(ca, each.host) for ca in world.generations.all for each in setup.voms.values()
+        ]
+        owners = Owners(store, clock, names)
         self.sessions = Sessions(store, exchanging, clock, stale_for=setup.stale_for)
         self.broker = CredentialBroker(
             setup.rules,
@@ -158,6 +163,12 @@ class Replica:
             for name, settings in self.setup.voms.items()
         }
         return Attributes(sources, self.world.clock)
+
+    async def published(self) -> Published:
+        """What consumers are told to trust."""
+        subjects, longest = (TOP + "/*",), 2 * max(each.max_lifetime for each in self.setup.profiles)
+        source = LocalAnchors(self.world.generations, subjects, longest, self.store, self.world.clock)
+        return await Publisher(source, self.broker._mint.attributes.files, self.world.clock).published()
 
     async def identity(self, token: str) -> Identity:
         return await self.verifier.verify(token, Deadline.after(5))
@@ -198,6 +209,7 @@ class World:
     open_store: Callable[[], Store]
     replicas: list[Replica] = field(default_factory=list)
     stores: list[Store] = field(default_factory=list)
+    successors: list[CertificateAuthority] = field(default_factory=list)
 
     def store(self) -> Store:
         """A store as another process would open it."""
@@ -216,7 +228,7 @@ class World:
 
     @property
     def generations(self) -> Generations:
-        return Generations.of([self.authority])
+        return Generations.of([self.authority, *self.successors])
 
     @property
     def granted(self) -> Mapping[str, int]:
@@ -252,8 +264,8 @@ async def start(open_store: Callable[[Clock], Store], **iam: Any) -> World:  # n
     return World(server, clock, an_authority(), lambda: open_store(clock))
 
 
-def csr(kind: KeyKind = KeyKind.P_256) -> bytes:
-    key = generate_key(kind)
+def csr(kind: KeyKind = KeyKind.P_256, key: PrivateKey | None = None) -> bytes:
+    key = key or generate_key(kind)
     built = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
     return built.public_bytes(Encoding.PEM)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from proxy_gen.names import DistinguishedName
 from proxy_gen.trust import TrustAnchors
 from ttscache.authority import local
 from ttscache.authority.generations import Generations
@@ -109,6 +110,14 @@ def open_attributes(settings: Settings, generations: Generations | None, fetcher
     return Attributes({name: source(wanted) for name, wanted in settings.voms.items()}, time.time)
 
 
+def reserved_names(settings: Settings, generations: Generations | None) -> tuple[DistinguishedName, ...]:
+    """Return the names that no identity may have: a certificate of such a name speaks for a VO, or is a CA's."""
+    if generations is None:
+        return ()
+    authorities = (authority.subject for authority in generations.all)
+    return (*authorities, *_own_attribute_authorities(settings, generations))
+
+
 def _local(settings: Settings, generations: Generations, store: Store) -> Authority:
     signer = LocalSigner(generations, time.time)
     longest = LONGEST_LIFETIMES * max(profile.max_lifetime for profile in settings.profiles.values())
@@ -118,9 +127,15 @@ def _local(settings: Settings, generations: Generations, store: Store) -> Author
 
 def _signable(settings: Settings, generations: Generations) -> tuple[str, ...]:
     """Return the names that the local CA signs: those of the rules, and its attribute authorities'."""
-    own = (each for each in settings.voms.values() if isinstance(each, LocalVoms) and each.credential is None)
-    names = {attribute_authority_name(authority, each.host).slash for each in own for authority in generations.all}
+    names = {name.slash for name in _own_attribute_authorities(settings, generations)}
     return (*settings.signable_subjects, *sorted(names))
+
+
+def _own_attribute_authorities(settings: Settings, generations: Generations) -> Iterator[DistinguishedName]:
+    for each in settings.voms.values():
+        if isinstance(each, LocalVoms) and each.credential is None:
+            for authority in generations.all:
+                yield attribute_authority_name(authority, each.host)
 
 
 def _token(reference: SecretReference) -> Callable[[], str]:

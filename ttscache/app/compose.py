@@ -10,7 +10,7 @@ from pathlib import Path
 
 from proxy_gen.keys import KeyKind
 from proxy_gen.pool import KeyPool
-from ttscache.app.authorities import open_attributes, open_authority, open_local
+from ttscache.app.authorities import open_attributes, open_authority, open_local, reserved_names
 from ttscache.authority.generations import Generations
 from ttscache.broker.cache import CredentialCache
 from ttscache.broker.credentials import CredentialBroker
@@ -86,7 +86,7 @@ def compose(
     }
     authority = open_authority(settings, generations, store, fetcher)
     attributes = open_attributes(settings, generations, fetcher)
-    owners = Owners(store, time.time)
+    owners = Owners(store, time.time, reserved_names(settings, generations))
     sessions = Sessions(store, exchanging, time.time, stale_for=settings.store.stale_for)
     broker = CredentialBroker(
         settings.rules,

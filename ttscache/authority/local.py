@@ -78,7 +78,8 @@ def rotate(
         try:
             made = CertificateAuthority.create(name, kind, now=begins, lifetime=lifetime)
         except ProxyGenError as error:
-            raise ConfigurationError((f"the CA cannot be rotated: {error}",)) from None
+            hint = "" if subject else "; give --subject"
+            raise ConfigurationError((f"the CA cannot be rotated: {error}{hint}",)) from None
         if made.certificate.not_valid_before_utc <= youngest.certificate.not_valid_before_utc:
             raise ConfigurationError(("the next CA must begin after the youngest that there is",))
         _write(directory, f"ca-{_next_number(directory)}", made)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 
 from proxy_gen.ca import CertificateAuthority
 from proxy_gen.trust import TrustedAuthority
-from ttscache.authority.generations import Generations, begins_at
+from ttscache.authority.generations import Generations
 from ttscache.broker.codec import decode_fields, encode_fields
 from ttscache.broker.publishing import Anchors
 from ttscache.net.deadline import Deadline
@@ -58,10 +58,11 @@ class LocalAnchors:
         now = self._clock()
         trusted, lists = [], []
         for authority in self.local():
-            crl = await self._current_crl(authority, now) if begins_at(authority) <= now else None
+            # that of a CA to come as well: whoever has fetched it then can tell that nothing is revoked
+            crl = await self._current_crl(authority, now)
             trusted.append(TrustedAuthority(authority.certificate, self._subjects, crl))
-            lists += [] if crl is None else [crl]
-        ends_at = min((_end_of(crl).timestamp() for crl in lists), default=now)
+            lists.append(crl)
+        ends_at = min(_end_of(crl).timestamp() for crl in lists)
         renew_at = min(now + _LOOK_AGAIN_SECONDS, ends_at - _CRL_RENEW_BEFORE.total_seconds())
         return Anchors(tuple(trusted), max(renew_at, now), ends_at)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
+from proxy_gen.errors import NameRefusedError
 from proxy_gen.names import DistinguishedName
 from ttscache.broker.codec import decode_fields, encode_fields
 from ttscache.broker.keys import OWNERS, owner_key
@@ -31,11 +32,15 @@ class _Owned:
 
 
 class Owners:
-    """The owners of DNs. Once known, an owner never changes, so it is kept in memory without being read again."""
+    """The owners of DNs. Once known, an owner never changes, so it is kept in memory without being read again.
 
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+    ``reserved`` are the names that speak for the site itself, which no identity may have.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], float], reserved: Iterable[DistinguishedName] = ()) -> None:
         self._store = store
         self._clock = clock
+        self._reserved = frozenset(name.canonical for name in reserved)
         self._known: OrderedDict[str, _Owned] = OrderedDict()
 
     async def require(self, decision: Decision, identity: Identity) -> None:
@@ -43,14 +48,18 @@ class Owners:
 
         Raises :class:`DnRefusedError` when it is another's, and StoreUnavailableError.
         """
-        if decision.shared or decision.dn is None:
+        if decision.dn is None:
+            return
+        if decision.shared:
+            if self._reserved:
+                self._canonical(decision.dn, decision)
             return
         claim = _Owned(identity.issuer, identity.subject, decision.dn, decision.rule, decision.account)
         owned = self._known.get(decision.dn)
         if owned == claim:
             return
         if owned is None or _owner(owned) == _owner(claim):
-            owned = self._known[decision.dn] = await self._owned(decision.dn, claim)
+            owned = self._known[decision.dn] = await self._owned(self._canonical(decision.dn, decision), claim)
             if len(self._known) > _MAX_IN_MEMORY:
                 self._known.popitem(last=False)
         if _owner(owned) != _owner(claim):
@@ -58,10 +67,21 @@ class Owners:
                 f"the DN that rule '{decision.rule}' gives belongs to another identity already", decision.trace
             )
 
-    async def _owned(self, dn: str, claim: _Owned) -> _Owned:
+    def _canonical(self, dn: str, decision: Decision) -> bytes:
+        """Return the canonical form, for OpenSSL takes names that differ in case or blanks only for the same."""
+        try:
+            canonical = DistinguishedName.parse(dn).canonical
+        except NameRefusedError as error:  # one that was brought along may be anything
+            raise DnRefusedError(f"the DN that rule '{decision.rule}' gives: {error}", decision.trace) from None
+        if canonical in self._reserved:
+            raise DnRefusedError(
+                f"the DN that rule '{decision.rule}' gives is that of an authority of this site", decision.trace
+            )
+        return canonical
+
+    async def _owned(self, canonical: bytes, claim: _Owned) -> _Owned:
         """Return what is kept of the DN, after writing the claim down if it has no owner but this one."""
-        # the canonical form, for OpenSSL takes names that differ in case or blanks only for the same
-        key = owner_key(DistinguishedName.parse(dn).canonical)
+        key = owner_key(canonical)
         while True:
             record = await self._store.get(key)
             kept = None if record is None else _decoded(record.value)

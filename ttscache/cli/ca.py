@@ -119,8 +119,6 @@ def crl(configuration: Path, der: bool, out: Path | None) -> None:
 def export(configuration: Path, vomsdir: Path | None, directory: Path) -> None:
     """Write a trust directory (X509_CERT_DIR) for the CA, with its CRL, into DIRECTORY."""
     settings = load(configuration)
-    if isinstance(settings.authority, LocalAuthority):
-        _require(settings)
     published = _published(settings)
     _write(directory, published.files)
     if vomsdir is not None:
@@ -136,6 +134,9 @@ def _write(directory: Path, files: dict[str, bytes]) -> None:
 
 
 def _published(settings: Settings) -> Published:
+    if isinstance(settings.authority, LocalAuthority):
+        _require(settings)  # which is not made by asking what is published of it
+
     async def ask() -> Published:
         async with in_process(settings) as services:
             return await services.publisher.published()
