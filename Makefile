@@ -40,7 +40,8 @@ check: $(VENV)/.dev ## lint, format, types, import arrows
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/.dev ## ratios against bare baselines, measured in one run
+bench: $(VENV)/.dev ## ratios against bare baselines and other makers, measured in one run
+	@deploy/setup/packages.sh grid-proxy-info voms-proxy-info myproxy-server myproxy-logon
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 format: $(VENV)/.dev ## mend what ruff can mend

@@ -1,1 +1,1 @@
-"""Ratios against bare baselines, each pair measured in one run: `python -m benchmarks`."""
+"""Ratios against bare baselines and other makers, each pair measured in one run: `python -m benchmarks`."""

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import uvloop
 
-from benchmarks import attributes, herd, mint, verify, warm
+from benchmarks import attributes, herd, makers, mint, verify, warm
 from benchmarks.figures import Figure, table
+from benchmarks.programs import ProgramError, require
 
 _BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "mint": mint.run,
@@ -18,20 +19,28 @@ _BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "warm": warm.run,
     "verify": verify.run,
     "herd": herd.run,
+    "makers": makers.run,
 }
+_PROGRAMS = {"makers": makers.PROGRAMS}
 
 
 def main() -> int:
-    """Run what was asked for; the exit status is 1 when a goal is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ratios against bare baselines.")
+    """Run what was asked for; the exit status is 1 when a goal is missed, 2 when a program is missing or fails."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ratios against bare baselines and other makers.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of: {', '.join(_BENCHMARKS)} (default, all)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in _BENCHMARKS]
     if unknown:
         parser.error(f"there is no benchmark {unknown[0]}")
-    # the event loop that the daemon runs on
-    figures = uvloop.run(_run(arguments.names or list(_BENCHMARKS)))
+    names = arguments.names or list(_BENCHMARKS)
+    try:
+        require([program for name in names for program in _PROGRAMS.get(name, ())])
+        # the event loop that the daemon runs on
+        figures = uvloop.run(_run(names))
+    except ProgramError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
     print(json.dumps([figure.as_json() for figure in figures], indent=2) if arguments.json else table(figures))
     return 1 if any(figure.is_met is False for figure in figures) else 0
 

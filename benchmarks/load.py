@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -102,6 +103,6 @@ async def fetch(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, requ
     return head, await reader.readexactly(_answer_length(head) - len(head))
 
 
-async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connect(port: int, *, tls: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Open a connection to a loopback port."""
-    return await asyncio.open_connection(_HOST, port)
+    return await asyncio.open_connection(_HOST, port, ssl=tls)

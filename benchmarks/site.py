@@ -45,6 +45,7 @@ class RunningSite:
 
     daemon: Server
     iam: EmbeddedIam
+    server_ca: Path
 
     def token(self) -> str:
         """Return a fresh token of user jane."""
@@ -52,18 +53,19 @@ class RunningSite:
 
 
 @asynccontextmanager
-async def running_site() -> AsyncIterator[RunningSite]:
-    """Run `ttscache serve` with the sandbox's configuration on plain HTTP, and an IAM in this process."""
+async def running_site(*, tls: bool = False) -> AsyncIterator[RunningSite]:
+    """Run `ttscache serve` with the sandbox's configuration, on plain HTTP or TLS, and an IAM in this process."""
     iam = EmbeddedIam()
     await iam.start()
     try:
         with TemporaryDirectory(prefix="ttscache-bench.") as directory:
             site = Site(Path(directory))
             await asyncio.to_thread(prepare, site, iam.url, iam.config, 0)
-            _without_tls(site.configuration)
+            if not tls:
+                _without_tls(site.configuration)
             arguments = ["-c", _DAEMON, "serve", "-c", str(site.configuration)]
             with _process(arguments, site.directory) as process:
-                yield RunningSite(await _ready(process, site.directory), iam)
+                yield RunningSite(await _ready(process, site.directory), iam, site.server_ca)
     finally:
         await iam.stop()
 
