@@ -192,7 +192,7 @@ def test_explain_claims(daemon: Daemon, tmp_path: Path) -> None:
     joe = {"iss": issuer, "sub": "s", "preferred_username": "joe", "wlcg.groups": ["/cms"]}
     text = good(told(joe)).text
     assert "- rule production: " in text
-    assert "dn       : /DC=org/DC=ttscache/O=sandbox/CN=joe/CN=u-s" in text
+    assert "dn       : /DC=org/DC=ttscache/O=sandbox/OU=people/CN=joe/CN=u-s" in text
     assert good(told(joe, "--output", "json")).json["decision"]["account"] == "joe"
     refused = told({**joe, "preferred_username": "joe/CN=x"})
     assert refused.status == 3
@@ -219,7 +219,7 @@ def test_the_ca_from_its_making_to_its_export(daemon: Daemon, tmp_path: Path, to
     shown = good(here("ca", "show", *configuration, "--output", "json")).json
     assert shown == {**made, "others": []}
     assert shown["subject"] == "/DC=org/DC=ttscache/O=sandbox/CN=sandbox CA"
-    assert shown["signs"] == ["/DC=org/DC=ttscache/O=sandbox/*"]
+    assert shown["signs"] == ["/DC=org/DC=ttscache/O=sandbox/OU=people/*", "/DC=org/DC=ttscache/O=sandbox/OU=production/*"]
     assert f"sha256     : {shown['sha256']}" in good(here("ca", "show", *configuration)).text
     good(here("exchange", *configuration, "--token-file", token, "-o", tmp_path / "proxy"))
     good(here("ca", "export", *configuration, trust))

@@ -42,7 +42,7 @@ def kind(file: Path) -> ProxyKind | None:
 def test_a_proxy_that_openssl_verifies(cli: Cli, token: Path, tmp_path: Path, daemon: Daemon) -> None:
     told = good(cli("exchange", "--token-file", token))
     proxy = tmp_path / "proxy"
-    assert told.text.startswith(f"wrote {proxy}: /DC=org/DC=ttscache/O=sandbox/CN=jane/")
+    assert told.text.startswith(f"wrote {proxy}: /DC=org/DC=ttscache/O=sandbox/OU=production/CN=jane/")
     assert stat.S_IMODE(proxy.stat().st_mode) == 0o600
     assert Credential.parse(proxy.read_bytes()).key is not None
     assert openssl.verify(proxy.read_bytes(), daemon.site.certificates, strict=True, crl_check=True)

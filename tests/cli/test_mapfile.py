@@ -72,14 +72,16 @@ def test_known_names_come_out_of_the_store(configured: Configured) -> None:
 
 def test_names_that_the_daemon_gave_are_known(daemon: Daemon, cli: Callable[..., object], tmp_path: Path) -> None:
     cli("exchange", "--token-file", daemon.site.token, "--profile", "short")
+    asked = ("mapfile", "--format", "gridmap", "-c")
+    ((name, account),) = gridmap.read(good(here(*asked, daemon.site.configuration)).text).items()
+    assert "/OU=production/CN=jane/CN=u-" in name
+    assert account == "cmsprod"
     document = yaml.safe_load(daemon.site.configuration.read_text())
-    document["mapping"] = document["mapping"][:1]  # the DN does not tell the two rules apart
+    for rule in document["mapping"]:
+        rule["dn"] = "/DC=org/CN={preferred_username}"  # which does not tell the two rules apart
     beside = daemon.site.directory / f"{tmp_path.name}.yaml"
     beside.write_text(yaml.safe_dump(document))
-    ((name, account),) = gridmap.read(good(here("mapfile", "--format", "gridmap", "-c", beside)).text).items()
-    assert "/CN=jane/CN=u-" in name
-    assert account == "cmsprod"
-    told = here("mapfile", "--format", "gridmap", "-c", daemon.site.configuration)
+    told = here(*asked, beside)
     assert (told.status, told.out) == (0, b"")
     assert "rule 'users' can give the same DN" in told.err
 

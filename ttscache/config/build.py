@@ -25,7 +25,7 @@ from ttscache.config.settings import (
 _Part = TypeVar("_Part")
 # what IAM asks for where it hands out a managed proxy
 _PROXY_SCOPE = "proxy:generate"
-_BRING_DN = frozenset({"robot", "iam-proxycert"})
+_BRING_DN = ("robot", "iam-proxycert")
 
 
 class Builder:
@@ -82,7 +82,7 @@ class Builder:
             if isinstance(key, str) and key not in part:
                 return None
             part = part[key]
-        if any(broken[: len(path)] == path for broken in self._broken):
+        if any(_meet(path, broken) for broken in self._broken):
             return None
         return self._notes.noted(path, lambda: build(self._notes, path, part), None)
 
@@ -127,7 +127,8 @@ class Builder:
 
     def _names(self, section: str) -> list[str | None]:
         entries = self._root.get(section)
-        names = (entry.get("name") if isinstance(entry, dict) else None for entry in entries or ())
+        listed = entries if isinstance(entries, list) else []
+        names = (entry.get("name") if isinstance(entry, dict) else None for entry in listed)
         return [name if isinstance(name, str) else None for name in names]
 
     def _require_distinct(self, section: str) -> None:
@@ -135,3 +136,9 @@ class Builder:
         for index, name in enumerate(names):
             if name is not None and name in names[:index]:
                 self._notes.wrong((section, index, "name"), f"the name '{name}' is there already")
+
+
+def _meet(path: Path, broken: Path) -> bool:
+    """Tell whether a part is broken: something in it, or the section that it stands in."""
+    shorter = min(len(path), len(broken))
+    return shorter > 0 and path[:shorter] == broken[:shorter]

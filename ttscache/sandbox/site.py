@@ -123,8 +123,9 @@ def _configuration(iam_url: str, port: int) -> dict[str, object]:
             }
         ],
         "mapping": [
-            _rule("production", "/cms/production", "cmsprod", ["/cms/Role=production", "/cms"]),
-            _rule("users", "/cms", "{preferred_username}", ["/cms"]),
+            # a name of their own, or a map of names could not tell production from its people
+            _rule("production", "/cms/production", "/OU=production", "cmsprod", ["/cms/Role=production", "/cms"]),
+            _rule("users", "/cms", "/OU=people", "{preferred_username}", ["/cms"]),
         ],
         "profiles": {
             "pilot": {"type": "x509-proxy", "lifetime": "12h", "max_lifetime": "24h", "voms": "cms"},
@@ -143,11 +144,11 @@ def _configuration(iam_url: str, port: int) -> dict[str, object]:
     }
 
 
-def _rule(name: str, group: str, account: str, fqans: list[str]) -> dict[str, object]:
+def _rule(name: str, group: str, unit: str, account: str, fqans: list[str]) -> dict[str, object]:
     return {
         "name": name,
         "when": {"issuer": "sandbox", "groups": [group]},
-        "dn": f"{_SUBJECT}/CN={{preferred_username}}/CN=u-{{sub}}",
+        "dn": f"{_SUBJECT}{unit}/CN={{preferred_username}}/CN=u-{{sub}}",
         "account": account,
         "fqans": fqans,
         "scopes": ["storage.read:/"],
