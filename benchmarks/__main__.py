@@ -26,7 +26,8 @@ _PROGRAMS = {"makers": makers.PROGRAMS}
 
 def main() -> int:
     """Run what was asked for; the exit status is 1 when a goal is missed, 2 when a program is missing or fails."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ratios against bare baselines and other makers.")
+    description = "Ratios against bare baselines and other makers."
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=description)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of: {', '.join(_BENCHMARKS)} (default, all)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args()
