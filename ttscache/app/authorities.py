@@ -104,7 +104,7 @@ def open_attributes(settings: Settings, generations: Generations | None, fetcher
     def source(wanted: LocalVoms | RemoteVoms) -> AttributeSource:
         if isinstance(wanted, LocalVoms):
             return LocalAttributes(wanted, generations, time.time)
-        server = VomsServer(wanted.vo, wanted.url, wanted.ca_file, fetcher(wanted.ca_file))
+        server = VomsServer(wanted.vo, wanted.url, wanted.anchors, fetcher(wanted.ca_file))
         return RemoteAttributes(wanted, server, time.time)
 
     return Attributes({name: source(wanted) for name, wanted in settings.voms.items()}, time.time)

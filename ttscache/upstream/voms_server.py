@@ -11,12 +11,12 @@ import binascii
 import os
 import ssl
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from proxy_gen.credential import Credential
 from proxy_gen.keys import PrivateKey
@@ -38,6 +38,7 @@ _REFUSALS = {
     "1004": "has suspended the holder",
     "1007": "does not give the holder a group or role that was asked for",
 }
+_UNKNOWN = frozenset({"NoSuchUser", "1001"})
 _AUP = "wants the holder to sign its Acceptable Usage Policy; sign it and try again"
 _SERVER_ERROR = 500
 
@@ -45,11 +46,11 @@ _SERVER_ERROR = 500
 class VomsServer:
     """One VO's server, with a circuit around it."""
 
-    def __init__(self, vo: str, url: str, ca_file: Path, fetcher: Fetcher) -> None:
-        """``fetcher`` trusts the CAs of ``ca_file``."""
+    def __init__(self, vo: str, url: str, anchors: tuple[x509.Certificate, ...], fetcher: Fetcher) -> None:
+        """``anchors`` are the CAs that the server's certificate is trusted by."""
         self._vo = vo
         self._url = url
-        self._ca_file = ca_file
+        self._anchors = anchors
         self._fetcher = fetcher
         self.circuit = Circuit()
 
@@ -68,7 +69,7 @@ class VomsServer:
         # the characters of an FQAN mean nothing in a query; servers of old do not decode them
         asked = quote(",".join(fqan.short for fqan in fqans), safe="/=,")
         url = f"{self._url}/generate-ac?fqans={asked}&lifetime={lifetime}"
-        tls = _client_context(self._ca_file, chain, key)
+        tls = _client_context(self._anchors, chain, key)
         try:
             async with self.circuit.call(deadline):
                 return self._read(await self._get(url, tls, deadline))
@@ -89,10 +90,10 @@ class VomsServer:
     def _read(self, answer: Answer) -> bytes:
         document = _parsed(answer.body)
         if document is None:
-            raise UpstreamFailedError from self._unavailable("did not answer in XML")
+            raise UpstreamFailedError(answer.retry_after) from self._unavailable("did not answer in XML")
         code = document.findtext("./error/code") or document.findtext(".//item/number")
         if code is not None:
-            self._refuse(code.strip(), "".join(document.itertext()), answer.status)
+            self._refuse(code.strip(), "".join(document.itertext()), answer)
         encoded = document.findtext("./ac")
         if encoded is None:
             raise UpstreamFailedError from self._unavailable(
@@ -103,12 +104,13 @@ class VomsServer:
         except (binascii.Error, ValueError):
             raise UpstreamFailedError from self._unavailable("answered with what is no base64")
 
-    def _refuse(self, code: str, told: str, status: int) -> NoReturn:
-        reason = _AUP if "AUP" in told else _REFUSALS.get(code)
+    def _refuse(self, code: str, told: str, answer: Answer) -> NoReturn:
+        # it may be told as a suspension, and the name of whoever is unknown may hold anything
+        reason = _AUP if "AUP" in told and code not in _UNKNOWN else _REFUSALS.get(code)
         if reason is not None:
             raise FqanRefusedError(f"the VO '{self._vo}' {reason}")
-        if status >= _SERVER_ERROR or code == "InternalError":
-            raise UpstreamFailedError from self._unavailable("has a fault of its own")
+        if answer.status >= _SERVER_ERROR or code == "InternalError":
+            raise UpstreamFailedError(answer.retry_after) from self._unavailable("has a fault of its own")
         raise self._unavailable("refused the request as such; its administrators can tell why", retry_after=60.0)
 
     def _unavailable(self, what: str, retry_after: float = 5.0) -> UpstreamUnavailableError:
@@ -116,11 +118,12 @@ class VomsServer:
 
 
 def _parsed(body: bytes) -> ET.Element | None:
-    if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
+    text = body.decode(errors="replace")  # here, so that no other encoding hides what is looked for
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
         return None  # entities could make anything of a few bytes, and no such server uses them
     try:
-        root = ET.fromstring(body)  # noqa: S314 - bounded, without entities
-    except (ET.ParseError, ValueError, LookupError):
+        root = ET.fromstring(text)  # noqa: S314 - bounded, without entities
+    except (ET.ParseError, ValueError):
         return None
     return root if root.tag in {"voms", "vomsans"} else None
 
@@ -129,9 +132,11 @@ def _decoded(text: str) -> bytes:
     return base64.b64decode("".join(text.split()), validate=True)
 
 
-def _client_context(ca_file: Path, chain: tuple[x509.Certificate, ...], key: PrivateKey) -> ssl.SSLContext:
+def _client_context(
+    anchors: tuple[x509.Certificate, ...], chain: tuple[x509.Certificate, ...], key: PrivateKey
+) -> ssl.SSLContext:
     """Return a context with a client certificate; the key passes through memory only, OpenSSL wants a file's name."""
-    context = ssl.create_default_context(cafile=str(ca_file))
+    context = ssl.create_default_context(cadata=b"".join(each.public_bytes(Encoding.DER) for each in anchors))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     descriptor = os.memfd_create("credential", os.MFD_CLOEXEC)
     try:
