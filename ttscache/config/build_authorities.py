@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path as FilePath
 from typing import Any
 
 from cryptography import x509
 
 from proxy_gen.credential import Credential
+from proxy_gen.errors import VerificationError
 from proxy_gen.keys import KeyKind, load_private_key
 from proxy_gen.name_rules import require_mintable
 from proxy_gen.names import DistinguishedName
+from proxy_gen.trust import TrustAnchors
+from proxy_gen.verify import verify
 from proxy_gen.voms.authority import AttributeAuthority
 from proxy_gen.voms.vomsdir import VomsTrust
 from ttscache.config.build_mapping import require_quotable
@@ -71,8 +75,22 @@ def _openbao(notes: Notes, path: Path, part: Mapping[str, Any]) -> OpenBaoAuthor
 
 
 def _robot(notes: Notes, path: Path, part: Mapping[str, Any]) -> RobotAuthority:
-    anchors = _anchors(notes, path, part)
-    return RobotAuthority(_credential(notes, part), anchors)
+    anchors, credential = _anchors(notes, path, part), _credential(notes, part)
+    if anchors:
+        _require_parent(credential, anchors)
+    return RobotAuthority(credential, anchors)
+
+
+def _require_parent(credential: Credential, anchors: tuple[x509.Certificate, ...]) -> None:
+    """Refuse what no proxy can stand under. One that has expired is for the daemon to tell: it may be renewed."""
+    last = credential.leaf.not_valid_after_utc - timedelta(seconds=1)
+    moment = max(min(datetime.now(UTC), last), credential.leaf.not_valid_before_utc)
+    try:
+        limited = verify(credential.chain, TrustAnchors.of(anchors), moment).limited
+    except VerificationError as error:
+        raise CertificateFileError(f"`cert` is not trusted by the CAs of `ca_file` ({error.code}): {error}") from None
+    if limited:
+        raise CertificateFileError("`cert` is a limited proxy, under which no full one can stand")
 
 
 def _managed(notes: Notes, path: Path, part: Mapping[str, Any]) -> ManagedProxyAuthority:

@@ -102,7 +102,7 @@ def default_clients() -> tuple[Client, ...]:
         Client(
             client_id="ttscache",
             grants=frozenset({GrantType.TOKEN_EXCHANGE, GrantType.REFRESH_TOKEN, GrantType.CLIENT_CREDENTIALS}),
-            scopes=USER_SCOPES,
+            scopes=(*USER_SCOPES, "proxy:generate"),
             default_scopes=("wlcg",),
         ),
         Client(

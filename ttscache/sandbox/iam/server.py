@@ -18,6 +18,7 @@ from ttscache.sandbox.iam.faults import NO_FAULT, OTHER_GRANT, Endpoint, Faults
 from ttscache.sandbox.iam.grants import TokenEndpoint
 from ttscache.sandbox.iam.keys import KeyRing
 from ttscache.sandbox.iam.messages import Call, Reply, refusal
+from ttscache.sandbox.iam.proxies import ManagedProxies
 from ttscache.sandbox.iam.realm import Realm
 from ttscache.sandbox.iam.state import Grant, IamState
 from ttscache.sandbox.iam.strikes import delivered, replacement
@@ -119,6 +120,7 @@ class EmbeddedIam:
                 web.post("/token", self._endpoint("token", token)),
                 web.post("/introspect", self._endpoint("introspect", info.introspect)),
                 web.get("/userinfo", self._endpoint("userinfo", info.userinfo)),
+                web.post("/iam/proxycert", self._endpoint("proxycert", ManagedProxies(self._realm).generate)),
                 web.post("/revoke", self._endpoint("revoke", info.revoke)),
                 *control.routes(),
             ]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from proxy_gen.credential import Credential
 from ttscache.sandbox.iam import scopes
 from ttscache.sandbox.iam.config import IamConfig, User
 
@@ -16,12 +17,16 @@ MAX_TOKENS = 50_000
 
 @dataclass(slots=True)
 class Account:
-    """A user and its standing; scopes that `denied_scopes` cover are dropped from whatever is granted."""
+    """A user and its standing; scopes that `denied_scopes` cover are dropped from whatever is granted.
+
+    `linked` is the certificate (or a proxy of it, with what is above) that it has given to IAM, with the key.
+    """
 
     user: User
     active: bool = True
     aup_signed: bool = True
     denied_scopes: frozenset[str] = frozenset()
+    linked: Credential | None = None
 
     def permitted(self, requested: tuple[str, ...]) -> tuple[str, ...]:
         """Return the scopes that no policy denies. IAM drops the others without a word."""
@@ -120,6 +125,10 @@ class IamState:
     def deny_scopes(self, username: str, denied: Collection[str]) -> None:
         """Replace the scopes that the policies deny the user."""
         self.accounts[username].denied_scopes = frozenset(denied)
+
+    def link(self, username: str, credential: Credential | None) -> None:
+        """Give the user a certificate to make proxies of, or take it away. `KeyError` for an unknown one."""
+        self.accounts[username].linked = credential
 
     def revoke_refresh_tokens(self, username: str) -> None:
         """Revoke all refresh tokens of the user, whichever client holds them."""
