@@ -101,6 +101,8 @@ def test_users(daemon: Daemon, iam: LiveIam) -> None:
     for profile in ("by-odd-claim", "by-no-claim"):
         answer = asked(daemon, iam.token(), profile)
         assert (answer.status, answer.code) == (400, "mapping_refused")
+    crafted = iam.crafted(claims={"preferred_username": "good", "wlcg.groups": ["/cms"]})
+    assert claims(asked(daemon, crafted, "by-claim"))["sub"] == "u-good@pool.example"
     for name in ("a@b", "a b", "a\n", "", "x" * 300, "\u00e9"):
         crafted = iam.crafted(claims={"preferred_username": name, "wlcg.groups": ["/cms"]})
         assert asked(daemon, crafted, "by-claim").status == 400, name

@@ -10,16 +10,18 @@ from typing import Any
 from cryptography import x509
 
 from proxy_gen.credential import Credential
-from proxy_gen.errors import VerificationError
+from proxy_gen.errors import NameRefusedError, ProxyGenError, VerificationError
 from proxy_gen.keys import KeyKind, load_private_key
 from proxy_gen.name_rules import require_mintable
 from proxy_gen.names import DistinguishedName
 from proxy_gen.trust import TrustAnchors
 from proxy_gen.verify import verify
 from proxy_gen.voms.authority import AttributeAuthority
+from proxy_gen.voms.fqan import Fqan
+from proxy_gen.voms.policy_authority import PolicyAuthority, is_host
 from proxy_gen.voms.vomsdir import VomsTrust
 from ttscache.config.build_mapping import require_quotable
-from ttscache.config.certificates import CertificateFileError, read_certificates, require_authorities
+from ttscache.config.certificates import CertificateFileError, is_authority, read_certificates, require_authorities
 from ttscache.config.document import Path
 from ttscache.config.notes import Notes
 from ttscache.config.secrets import SecretError, SecretReference, read_secret_file
@@ -45,6 +47,8 @@ def authority(notes: Notes, path: Path, part: Mapping[str, Any]) -> AuthoritySet
 def voms(notes: Notes, path: Path, part: Mapping[str, Any]) -> LocalVoms | RemoteVoms:
     """Build an attribute authority."""
     vo = part.get("vo", str(path[-1]))
+    if not is_vo(vo):
+        notes.wrong((*path, "vo") if "vo" in part else path, f"'{ascii(vo)[1:-1]}' is no VO's name; say `vo`")
     lifetime = notes.seconds((*path, "lifetime"), part["lifetime"], at_least=60)
     return (_local_voms if part["kind"] == "local" else _remote_voms)(notes, path, part, vo, lifetime)
 
@@ -64,6 +68,9 @@ def _local(notes: Notes, path: Path, part: Mapping[str, Any]) -> LocalAuthority:
 def _openbao(notes: Notes, path: Path, part: Mapping[str, Any]) -> OpenBaoAuthority:
     if reason := unsafe_url_reason(part["url"]):
         notes.wrong((*path, "url"), reason)
+    for key in ("mount", "role"):
+        if {".", ".."} & set(part[key].split("/")):
+            notes.wrong((*path, key), "must not lead elsewhere by . or ..")
     token = SecretReference.of(part["token"], notes.directory)
     with notes.noting((*path, "token")):
         token.read()
@@ -112,7 +119,26 @@ def _local_voms(notes: Notes, path: Path, part: Mapping[str, Any], vo: str, life
     elif "cert" in part:
         credential = _credential(notes, part)
         AttributeAuthority(credential, vo, part["host"], part["port"])  # which says what is unfit
+    else:
+        with notes.noting((*path, "host")):
+            _require_certifiable(part["host"])
     return LocalVoms(vo, part["host"], part["port"], lifetime, credential)
+
+
+def is_vo(text: str) -> bool:
+    """Tell whether a text can be a VO's name: FQANs begin with it, and files of trust stand under it."""
+    try:
+        return Fqan.parse(f"/{text}").group == f"/{text}" and PolicyAuthority(text, "localhost", 1).vo == text
+    except (ValueError, ProxyGenError):
+        return False
+
+
+def _require_certifiable(host: str) -> None:
+    """Refuse a host that the local CA cannot certify, or whose name would mean something in its signing policy."""
+    if not is_host(host):
+        raise NameRefusedError("name_malformed", "must be a host's name, such as voms.example")
+    require_mintable(DistinguishedName.parse(f"/CN={host}"))
+    require_quotable(host)
 
 
 def _remote_voms(notes: Notes, path: Path, part: Mapping[str, Any], vo: str, lifetime: float) -> RemoteVoms:
@@ -134,7 +160,14 @@ def _lsc(file: FilePath, vo: str) -> bytes:
 
 
 def _anchors(notes: Notes, path: Path, part: Mapping[str, Any]) -> tuple[x509.Certificate, ...]:
-    return notes.noted((*path, "ca_file"), lambda: read_certificates(notes.directory / part["ca_file"]), ())
+    return notes.noted((*path, "ca_file"), lambda: _authorities_of(notes.directory / part["ca_file"]), ())
+
+
+def _authorities_of(file: FilePath) -> tuple[x509.Certificate, ...]:
+    certificates = read_certificates(file)
+    if not all(map(is_authority, certificates)):
+        raise CertificateFileError(f"{file} holds a certificate that is no CA's")
+    return certificates
 
 
 def _credential(notes: Notes, part: Mapping[str, Any]) -> Credential:

@@ -6,11 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy_gen.keys import KeyKind
-from ttscache.authority.condor import SigningKey, require_key_id, require_scopes, require_trust_domain
+from ttscache.authority.condor import (
+    SigningKey,
+    require_key_id,
+    require_scopes,
+    require_trust_domain,
+    subject_of,
+)
 from ttscache.config.document import Path
-from ttscache.config.notes import Notes, strings
+from ttscache.config.notes import SAMPLE_CLAIM, Notes, strings
 from ttscache.config.secrets import read_secret_file
 from ttscache.config.settings import IdTokenProfile, Profile, ProxyProfile
+from ttscache.mapping.template import Template
 
 
 def profile(notes: Notes, path: Path, part: Mapping[str, Any]) -> Profile:
@@ -35,11 +42,15 @@ def _proxy(notes: Notes, path: Path, part: Mapping[str, Any]) -> ProxyProfile:
 def _idtoken(notes: Notes, path: Path, part: Mapping[str, Any]) -> IdTokenProfile:
     default, low, high = notes.lifetimes(path, part)
     source = notes.directory / part["source"]["file"] if "source" in part else None
+    user = notes.template((*path, "user"), part["user"])
     key = None
     if source is None:
         key = _signing_key(notes, path, part)
         with notes.noting((*path, "scopes")):
             require_scopes(part["scopes"])
+        if key is not None:
+            with notes.noting((*path, "user")):
+                _require_user(user, part["trust_domain"])
     else:
         with notes.noting((*path, "source")):
             read_secret_file(source)
@@ -54,10 +65,16 @@ def _idtoken(notes: Notes, path: Path, part: Mapping[str, Any]) -> IdTokenProfil
         outlive_token=part["outlive_token"],
         trust_domain=part.get("trust_domain", ""),
         key=key,
-        user=notes.template((*path, "user"), part["user"]),
+        user=user,
         scopes=tuple(part["scopes"]),
         source=source,
     )
+
+
+def _require_user(template: Template, trust_domain: str) -> None:
+    """Refuse a template whose literal parts no user can have."""
+    if template.pieces:
+        subject_of("".join(getattr(piece, "text", SAMPLE_CLAIM) for piece in template.pieces), trust_domain)
 
 
 def _signing_key(notes: Notes, path: Path, part: Mapping[str, Any]) -> SigningKey | None:

@@ -41,6 +41,14 @@ def read_certificates(file: Path) -> tuple[x509.Certificate, ...]:
         raise CertificateFileError(f"{file} is not a file of certificates in PEM") from None
 
 
+def is_authority(certificate: x509.Certificate) -> bool:
+    """Tell whether a certificate is a CA's by its own word; one of version 1 has none to say so."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
+        return False
+
+
 def require_authorities(file: Path) -> None:
     """Raise :class:`CertificateFileError` unless the file holds CA certificates in PEM."""
     try:
