@@ -73,9 +73,11 @@ class Globus:
 
     @contextmanager
     def _server(self) -> Iterator[Server]:
+        asked = next(self._asked)
         argv: list[str | Path] = ["myproxy-server", "-d", "-l", "127.0.0.1", "-p", "0", "-z", self._directory / "port"]
-        argv += ["-c", self._configuration, "-s", self._storage]
+        # one file for the process's id in /run would let but one of them run on the machine
+        argv += ["-P", self._directory / f"pid-{asked}", "-c", self._configuration, "-s", self._storage]
         env = environment(X509_CERT_DIR=self._trust_dir, X509_USER_CERT=self._certificate, X509_USER_KEY=self._key)
-        log = self._directory / f"myproxy-server-{next(self._asked)}.log"
+        log = self._directory / f"myproxy-server-{asked}.log"
         with serving(dies_with_us(argv), log=log, env=env) as server:
             yield server

@@ -1,5 +1,6 @@
 """Credentials for tests: good ones as our library makes them, and bad ones that it would not."""
 
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,13 +9,15 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from proxy_gen.ca import CertificateAuthority
 from proxy_gen.credential import Credential
-from proxy_gen.keys import KeyKind, PrivateKey, generate_key, require_strong, signature_hash
+from proxy_gen.keys import KeyKind, PrivateKey, generate_key, public_der, require_strong, signature_hash
 from proxy_gen.names import DistinguishedName
 from proxy_gen.proxy import ProxyKind, issue_proxy
 from proxy_gen.trust import TrustedAuthority, trust_directory
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+_RING = 4
+_KEYS: dict[KeyKind, deque[PrivateKey]] = {}
 
 
 def authority(dn: str, kind: KeyKind = KeyKind.P_256) -> CertificateAuthority:
@@ -57,7 +60,7 @@ def delegate(
     lifetime: timedelta = HOUR,
 ) -> Credential:
     """Make a proxy below a certificate or another proxy, with its chain."""
-    own = generate_key(key)
+    own = _another_key(key, parent)
     certificate = issue_proxy(
         parent.leaf,
         key_of(parent),
@@ -68,6 +71,15 @@ def delegate(
         path_length=path_length,
     )
     return Credential((certificate, *parent.chain), own)
+
+
+def _another_key(kind: KeyKind, parent: Credential) -> PrivateKey:
+    """Return one of a few keys that is not the parent's: to make a thousand RSA keys would be what takes the time."""
+    ring = _KEYS.setdefault(kind, deque(generate_key(kind) for _ in range(_RING)))
+    ring.rotate()
+    if public_der(ring[0].public_key()) == public_der(key_of(parent).public_key()):
+        ring.rotate()
+    return ring[0]
 
 
 def key_of(credential: Credential) -> PrivateKey:
