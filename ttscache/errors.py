@@ -115,6 +115,18 @@ class FqanRefusedError(RefusedError):
     code = "fqan_refused"
 
 
+class AudienceRefusedError(RefusedError):
+    """An audience or resource that may not be had (RFC 8693 section 2.2.2)."""
+
+    code = "audience_refused"
+
+
+class ScopeRefusedError(RefusedError):
+    """A scope that may not be had (RFC 6749 section 5.2)."""
+
+    code = "scope_refused"
+
+
 class ExchangeRefusedError(RefusedError):
     """The issuer refused to exchange or refresh, or answered with a token that is not what was asked for."""
 

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.acceptance
 
 # two names for one cache, so that the origin's log tells its proxies apart
 ROBOT, RENEWED = f"{TOP}/CN=robot: cache", f"{TOP}/CN=robot: cache, renewed"
-# the first read must come before its end, on a machine with other things to do
-_SHORT = timedelta(seconds=6)
+# the first read must come before its end; the longer one is for a machine with other things to do
+_SHORT = (timedelta(seconds=6), timedelta(seconds=25))
 _SECOND = timedelta(seconds=1)
 
 Start = Callable[[bytes], AbstractContextManager[Cache]]
@@ -81,23 +81,32 @@ def test_goes_on_with_the_renewed_proxy_when_the_old_one_ends(
     source: XRootD, start: Start, site: Site, jane: Path
 ) -> None:
     """XRootD keeps a proxy in memory until its end and only then reads the file again: it must be new by then."""
-    with start(b"") as through:
-        old = _proxy(site, ROBOT, _SHORT)
-        ends = old.leaf.not_valid_after_utc
-        through.give(old.to_pem())
-        verdict, fetchers = _fetch("c", through, source, jane)
-        assert verdict
-        assert fetchers == ["robot"]
-        through.give(_proxy(site, RENEWED).to_pem())
-        _until_idle(source)
-        verdict, fetchers = _fetch("d", through, source, jane)
-        assert verdict
-        assert fetchers == ["robot"] or datetime.now(UTC) > ends, verdict
-        _until_idle(source)
-        wait_for(lambda: datetime.now(UTC) > ends + _SECOND or None, lambda: "time stands still")
-        verdict, fetchers = _fetch("e", through, source, jane)
-        assert verdict
-        assert fetchers == ["renewed"]
+    for lifetime in _SHORT:
+        with start(b"") as through:
+            old = _proxy(site, ROBOT, lifetime)
+            ends = old.leaf.not_valid_after_utc
+            through.give(old.to_pem())
+            verdict, fetchers = _fetch("c", through, source, jane)
+            if datetime.now(UTC) > ends:
+                continue  # too late, on this machine, for what was to be seen
+            assert verdict
+            assert fetchers == ["robot"]
+            through.give(_proxy(site, RENEWED).to_pem())
+            _until_idle(source)
+            verdict, fetchers = _fetch("d", through, source, jane)
+            assert verdict
+            assert fetchers == ["robot"] or datetime.now(UTC) > ends, verdict
+            _until_idle(source)
+            _until(ends + _SECOND)
+            verdict, fetchers = _fetch("e", through, source, jane)
+            assert verdict
+            assert fetchers == ["renewed"]
+            return
+    pytest.fail("no read was answered within the longest of the lifetimes")
+
+
+def _until(moment: datetime) -> None:
+    wait_for(lambda: datetime.now(UTC) > moment or None, lambda: "time stands still")
 
 
 def _until_idle(source: XRootD) -> None:

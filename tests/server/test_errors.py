@@ -240,9 +240,9 @@ def test_the_cas_own_key_is_not_certified(web: Web, token: str, daemon: Daemon) 
         ({"requested_token_type": ACCESS_TOKEN + "x"}, "invalid_request", "request_invalid"),
         ({"actor_token": "x"}, "invalid_request", "request_invalid"),
         ({"actor_token_type": ACCESS_TOKEN}, "invalid_request", "request_invalid"),
-        ({"audience": "https://storage.example"}, "invalid_target", "request_invalid"),
-        ({"resource": "https://storage.example"}, "invalid_target", "request_invalid"),
-        ({"scope": "storage.read:/"}, "invalid_scope", "request_invalid"),
+        ({"audience": "https://storage.example"}, "invalid_target", "audience_refused"),
+        ({"resource": "https://storage.example"}, "invalid_target", "audience_refused"),
+        ({"scope": "storage.read:/"}, "invalid_scope", "scope_refused"),
         ({"lifetime": "-1"}, "invalid_request", "lifetime_refused"),
         ({"lifetime": "many"}, "invalid_request", "request_invalid"),
         ({"limited": "yes"}, "invalid_request", "request_invalid"),
@@ -267,7 +267,7 @@ def test_audience_and_resource_may_be_repeated(web: Web, token: str) -> None:
     fields = [("grant_type", EXCHANGE), ("subject_token", token), ("subject_token_type", ACCESS_TOKEN)]
     for name in ("audience", "resource"):
         answer = web.form([*fields, (name, "https://a.example"), (name, "https://b.example")])
-        is_oauth_error(answer, 400, "invalid_target", "request_invalid")
+        is_oauth_error(answer, 400, "invalid_target", "audience_refused")
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ from http import HTTPStatus
 from aiohttp import web
 
 from ttscache.errors import (
+    AudienceRefusedError,
     BadRequestError,
     NotFoundError,
     RefusedError,
     RequestTooLargeError,
+    ScopeRefusedError,
     TokenError,
     TtsError,
     UnavailableError,
@@ -43,18 +45,6 @@ class MethodNotAllowedError(BadRequestError):
 
 class UnsupportedGrantError(BadRequestError):
     """Another grant than token exchange (RFC 6749 section 5.2)."""
-
-    code = "request_invalid"
-
-
-class InvalidTargetError(BadRequestError):
-    """An audience or resource that may not be had (RFC 8693 section 2.2.2)."""
-
-    code = "request_invalid"
-
-
-class InvalidScopeError(BadRequestError):
-    """A scope that may not be had (RFC 6749 section 5.2)."""
 
     code = "request_invalid"
 
@@ -95,9 +85,9 @@ def _token_endpoint_status(status: HTTPStatus) -> HTTPStatus:
 def _oauth_error(error: TtsError | None, status: HTTPStatus) -> str:
     if isinstance(error, UnsupportedGrantError):
         return "unsupported_grant_type"
-    if isinstance(error, InvalidTargetError):
+    if isinstance(error, AudienceRefusedError):
         return "invalid_target"
-    if isinstance(error, InvalidScopeError):
+    if isinstance(error, ScopeRefusedError):
         return "invalid_scope"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return "temporarily_unavailable"

@@ -7,15 +7,9 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from ttscache.errors import RequestInvalidError, TokenMissingError
+from ttscache.errors import AudienceRefusedError, RequestInvalidError, ScopeRefusedError, TokenMissingError
 from ttscache.net.deadline import Deadline
-from ttscache.server.answers import (
-    NO_STORE,
-    TOKEN_PATH,
-    InvalidScopeError,
-    InvalidTargetError,
-    UnsupportedGrantError,
-)
+from ttscache.server.answers import NO_STORE, TOKEN_PATH, UnsupportedGrantError
 from ttscache.server.parsing import first_value, from_texts, read_body, refuse_unknown, single_values
 from ttscache.server.services import services_of
 
@@ -114,7 +108,7 @@ def _subject_token(fields: dict[str, list[str]]) -> str:
         raise RequestInvalidError("`csr`, `limited` and `fqan` are for proxies")
     # what cannot be narrowed must not be given out as if it were
     if first_value(fields, "audience") or first_value(fields, "resource"):
-        raise InvalidTargetError("neither an X.509 proxy nor an IDTOKEN can be bound to an audience or resource")
+        raise AudienceRefusedError("neither an X.509 proxy nor an IDTOKEN can be bound to an audience or resource")
     if first_value(fields, "scope"):
-        raise InvalidScopeError("an X.509 proxy cannot be bound to scopes, and those of an IDTOKEN are its profile's")
+        raise ScopeRefusedError("an X.509 proxy cannot be bound to scopes, and those of an IDTOKEN are its profile's")
     return token.strip()  # a file's last newline is easily sent along
