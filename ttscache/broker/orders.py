@@ -66,7 +66,9 @@ class Parent:
     @cached_property
     def subject(self) -> str:
         """The DN of the certificate that the next proxy stands under, in slash form."""
-        return DistinguishedName(self.certificate.subject).slash
+        return (
+            self.identity if self.certificate is self.end_entity else DistinguishedName(self.certificate.subject).slash
+        )
 
     @cached_property
     def identity(self) -> str:

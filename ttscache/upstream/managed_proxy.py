@@ -7,9 +7,10 @@ import json
 from proxy_gen.credential import Credential
 from proxy_gen.errors import CredentialFileError
 from ttscache.errors import ExchangeRefusedError, UpstreamUnavailableError
-from ttscache.net.circuit import Circuit, CircuitOpenError, UpstreamFailedError
+from ttscache.net.circuit import Circuit, UpstreamFailedError
 from ttscache.net.deadline import Deadline
-from ttscache.net.fetch import Answer, Fetcher, FetchFailedError
+from ttscache.net.fetch import Answer, Fetcher
+from ttscache.upstream.guard import guarded
 
 _OK, _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN, _PRECONDITION_FAILED = 200, 400, 401, 403, 412
 # IAM refuses less than the first and gives no more than the second
@@ -38,23 +39,14 @@ class ManagedProxies:
         Raises :class:`ExchangeRefusedError` when IAM has none for the user, :class:`UpstreamUnavailableError`.
         """
         form = {"lifetimeSecs": str(int(min(max(seconds, _LEAST_SECONDS), _MOST_SECONDS)))}
-        try:
-            async with self.circuit.call(deadline):
-                return self._read(await self._post(form, token, deadline))
-        except CircuitOpenError as error:
-            raise self._unavailable("failed a moment ago", retry_after=error.retry_after) from None
-        except UpstreamFailedError as error:
-            # every one that is raised in the body has the error for the caller as its cause
-            if isinstance(error.__cause__, UpstreamUnavailableError):
-                raise error.__cause__ from None
-            raise
-
-    async def _post(self, form: dict[str, str], token: str, deadline: Deadline) -> Answer:
         headers = {"Authorization": f"Bearer {token}"}
-        try:
-            return await self._fetcher.post_form(self._url, form, deadline, headers)
-        except FetchFailedError as error:
-            raise UpstreamFailedError from self._unavailable(f"does not answer: {error.reason}")
+        return await guarded(
+            self.circuit,
+            deadline,
+            lambda: self._fetcher.post_form(self._url, form, deadline, headers),
+            self._read,
+            self._unavailable,
+        )
 
     def _read(self, answer: Answer) -> Credential:
         refusal = _REFUSALS.get(answer.status)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from cryptography import x509
 
 from ttscache.errors import SignerUnavailableError
-from ttscache.net.circuit import Circuit, CircuitOpenError, UpstreamFailedError
+from ttscache.net.circuit import Circuit, UpstreamFailedError
 from ttscache.net.deadline import Deadline
-from ttscache.net.fetch import Answer, Fetcher, FetchFailedError
+from ttscache.net.fetch import Answer, Fetcher
+from ttscache.upstream.guard import guarded
 
 _OK = 200
 _SERVER_ERROR = 500
@@ -74,22 +75,7 @@ class PkiEngine:
             raise self._unavailable("answered with what is no CA certificate or CRL") from None
 
     async def _call(self, deadline: Deadline, send: Callable[[], Awaitable[Answer]]) -> bytes:
-        try:
-            async with self.circuit.call(deadline):
-                return self._body(await self._sent(send))
-        except CircuitOpenError as error:
-            raise self._unavailable("failed a moment ago", retry_after=error.retry_after) from None
-        except UpstreamFailedError as error:
-            # every one that is raised in the body has the error for the caller as its cause
-            if isinstance(error.__cause__, SignerUnavailableError):
-                raise error.__cause__ from None
-            raise
-
-    async def _sent(self, send: Callable[[], Awaitable[Answer]]) -> Answer:
-        try:
-            return await send()
-        except FetchFailedError as error:
-            raise UpstreamFailedError from self._unavailable(f"does not answer: {error.reason}")
+        return await guarded(self.circuit, deadline, send, self._body, self._unavailable)
 
     def _body(self, answer: Answer) -> bytes:
         if answer.status == _OK:

@@ -10,10 +10,11 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from ttscache.errors import ExchangeRefusedError, IssuerUnreachableError, UpstreamUnavailableError
-from ttscache.net.circuit import Circuit, CircuitOpenError, UpstreamFailedError
+from ttscache.net.circuit import Circuit, UpstreamFailedError
 from ttscache.net.deadline import Deadline
 from ttscache.net.fetch import Answer, Fetcher, FetchFailedError
 from ttscache.upstream.client_assertion import client_assertion
+from ttscache.upstream.guard import guarded
 from ttscache.upstream.settings import AuthMethod, ExchangeSettings
 
 _GRANT_TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name, no secret
@@ -109,16 +110,7 @@ class TokenEndpoint:
         return await self._grant({"grant_type": "refresh_token", "refresh_token": refresh_token}, deadline)
 
     async def _grant(self, form: dict[str, str], deadline: Deadline) -> TokenAnswer:
-        try:
-            async with self.circuit.call(deadline):
-                return self._read(await self._post(form, deadline))
-        except CircuitOpenError as error:
-            raise self._unavailable("failed a moment ago", retry_after=error.retry_after) from None
-        except UpstreamFailedError as error:
-            # every one that is raised in the body has the error for the caller as its cause
-            if isinstance(error.__cause__, UpstreamUnavailableError | IssuerUnreachableError):
-                raise error.__cause__ from None
-            raise
+        return await guarded(self.circuit, deadline, lambda: self._post(form, deadline), self._read, self._unavailable)
 
     async def _post(self, form: dict[str, str], deadline: Deadline) -> Answer:
         try:

@@ -22,9 +22,10 @@ from proxy_gen.credential import Credential
 from proxy_gen.keys import PrivateKey
 from proxy_gen.voms.fqan import Fqan
 from ttscache.errors import FqanRefusedError, UpstreamUnavailableError
-from ttscache.net.circuit import Circuit, CircuitOpenError, UpstreamFailedError
+from ttscache.net.circuit import Circuit, UpstreamFailedError
 from ttscache.net.deadline import Deadline
-from ttscache.net.fetch import Answer, Fetcher, FetchFailedError
+from ttscache.net.fetch import Answer, Fetcher
+from ttscache.upstream.guard import guarded
 
 # By the names that IAM and VOMS Admin use, and the numbers of older servers. The server has decided: trying again is
 # in vain until somebody at the VO does something.
@@ -70,22 +71,9 @@ class VomsServer:
         asked = quote(",".join(fqan.short for fqan in fqans), safe="/=,")
         url = f"{self._url}/generate-ac?fqans={asked}&lifetime={lifetime}"
         tls = _client_context(self._anchors, chain, key)
-        try:
-            async with self.circuit.call(deadline):
-                return self._read(await self._get(url, tls, deadline))
-        except CircuitOpenError as error:
-            raise self._unavailable("failed a moment ago", retry_after=error.retry_after) from None
-        except UpstreamFailedError as error:
-            # every one that is raised in the body has the error for the caller as its cause
-            if isinstance(error.__cause__, UpstreamUnavailableError):
-                raise error.__cause__ from None
-            raise
-
-    async def _get(self, url: str, tls: ssl.SSLContext, deadline: Deadline) -> Answer:
-        try:
-            return await self._fetcher.get(url, deadline, tls=tls)
-        except FetchFailedError as error:
-            raise UpstreamFailedError from self._unavailable(f"does not answer: {error.reason}")
+        return await guarded(
+            self.circuit, deadline, lambda: self._fetcher.get(url, deadline, tls=tls), self._read, self._unavailable
+        )
 
     def _read(self, answer: Answer) -> bytes:
         document = _parsed(answer.body)
