@@ -61,7 +61,7 @@ class TestRowsOfTheTable:
         assert (await desk.exchange(desk.endpoint(), token)).access_token
 
     async def test_a_refused_scope(self, desk: Desk, witness: Witness) -> None:
-        error = await refusal(desk, witness, desk.endpoint(scopes=("proxy:generate",)), desk.iam.token_for("jane"))
+        error = await refusal(desk, witness, desk.endpoint(scopes=("scim:write",)), desk.iam.token_for("jane"))
         assert error.error == "invalid_scope"
         assert "scopes" in error.message
 

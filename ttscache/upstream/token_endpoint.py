@@ -162,7 +162,7 @@ class TokenEndpoint:
     def _sentence(self, what: str) -> str:
         return f"the token endpoint of issuer '{self._issuer}' {what}"
 
-    def _unavailable(self, what: str, *, retry_after: float) -> UpstreamUnavailableError:
+    def _unavailable(self, what: str, retry_after: float = 5.0) -> UpstreamUnavailableError:
         return UpstreamUnavailableError(self._sentence(what), retry_after=retry_after)
 
 
