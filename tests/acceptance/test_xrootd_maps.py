@@ -42,9 +42,10 @@ _RULES = (
         "cmsprod",
         "production",
         "/cms/Role=production",
+        "/cms/production",
         "/cms",
     ),
-    _rule("members", When(groups=("/cms",)), f"{TOP}/CN=members", "cmsuser", "members", "/cms"),
+    _rule("members", When(groups=("/cms",)), f"{TOP}/CN=members", "cmsuser", "members", "/cms/Role=member", "/cms"),
 )
 
 
@@ -57,7 +58,12 @@ def key() -> ec.EllipticCurvePrivateKey:
 def storage(site: Site, key: ec.EllipticCurvePrivateKey) -> Iterator[XRootD]:
     forms = (Format.GRIDMAP, Format.XROOTD_VOMS, Format.XROOTD_AUTHDB, Format.XROOTD_SCITOKENS)
     written = [export(form, Source(_RULES, issuer="cms")) for form in forms]
-    assert [each.left_out for each in written] == [(), (), (), ()]
+    assert [{left.rule for left in each.left_out} for each in written] == [
+        set(),
+        {"production", "members"},
+        set(),
+        set(),
+    ]
     public = json.loads(ECAlgorithm.to_jwk(key.public_key())) | {"kid": "1", "alg": "ES256", "use": "sig"}
     with mapped_storage(
         site.trust_dir,
@@ -89,14 +95,22 @@ def _proxy(site: Site, directory: Path, dn: str, *fqans: str) -> Path:
         (f"{ODD}0", [], []),
         (ODD.removesuffix(", =#1"), [], []),
         (STRANGER, ["/cms/Role=production", "/cms"], ["production"]),
-        (STRANGER, ["/cms"], ["members"]),
+        # whoever asks chooses the order: what two rules grant is nobody's, in any place
+        (STRANGER, ["/cms", "/cms/Role=production"], ["production"]),
+        (STRANGER, ["/cms/production", "/cms/Role=production"], ["production"]),
+        (STRANGER, ["/cms/production"], ["production"]),
+        (STRANGER, ["/cms", "/cms/Role=member"], ["members"]),
+        (STRANGER, ["/cms"], []),
         (STRANGER, ["/cms/Role=pilot"], []),
-        (STRANGER, ["/cms/production"], []),
+        (STRANGER, ["/cms/heavy"], []),
         # a name that is mapped has its own account, whatever its attributes
         (ODD, ["/cms/Role=production", "/cms"], ["store"]),
     ],
-    ids=["odd name", "name", "name goes on", "name cut", "role", "vo", "other role", "group", "name and role"],
-)
+    ids=[
+        "odd name", "name", "name goes on", "name cut", "role", "vo first", "group first", "group", "other role last",
+        "vo", "other role", "other group", "name and role"
+    ],
+)  # fmt: skip
 def test_proxies(storage: XRootD, site: Site, tmp_path: Path, dn: str, fqans: list[str], rooms: list[str]) -> None:
     proxy = _proxy(site, tmp_path, dn, *fqans)
     assert _opened(lambda path: storage.https_read(proxy, path)) == rooms, storage.server.output()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from itertools import permutations, product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy_gen.mapfiles import condor, gridmap, lcmaps, xrootd
+from proxy_gen.voms.fqan import Fqan
 from tests.mapping.people import identity, rule
 from ttscache.errors import TracedRefusalError
 from ttscache.mapping.engine import decide
 from ttscache.mapping.export_check import faults
+from ttscache.mapping.export_grants import LeftOut
 from ttscache.mapping.export_names import KnownName
 from ttscache.mapping.exports import Export, Format, Source, export, needs_known_names
 from ttscache.mapping.rules import Rule
@@ -169,19 +171,51 @@ def test_pool_accounts() -> None:
         assert "pool" in left_out(exported(form, pool, issuer="cms"))["pool"]
 
 
-@pytest.mark.parametrize("form", [Format.LCMAPS_GROUP, Format.XROOTD_VOMS], ids=lambda form: form.value)
+GROUP_FORMATS = pytest.mark.parametrize("form", [Format.LCMAPS_GROUP, Format.XROOTD_VOMS], ids=lambda form: form.value)
+
+
+def orders(fqans: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return what may be asked for of a rule's FQANs: some of them, in any order."""
+    return [asked for length in range(1, len(fqans) + 1) for asked in permutations(fqans, length)]
+
+
+@GROUP_FORMATS
 def test_fqans(form: Format) -> None:
-    assert '"/cms/Role=production/Capability=NULL" cmsprod\n' in exported(form, PRODUCTION).text
-    # proxies of `users` have /cms, those of `robot` too: behind a FQAN that is in the file
     written = exported(form, ROBOT, PRODUCTION)
-    assert '"/cms/Role=robot/Capability=NULL" robot1\n' in written.text
-    assert "/cms/Role=NULL" not in written.text
-    twice = [rule("a", account="a", fqans=("/cms",)), rule("b", account="b", fqans=("/cms/Role=NULL",))]
-    assert set(left_out(exported(form, *twice))) == {"a", "b"}
-    # `mine` is not in the file, so that its proxies would have the account of the next, and so on
-    mine = rule("mine", account="{sub}", fqans=("/x", "/y"))
-    chain = [rule("y", account="y", fqans=("/y", "/z")), rule("z", account="z", fqans=("/z",)), PRODUCTION]
-    assert set(left_out(exported(form, *chain, mine))) == {"mine", "y", "z"}
+    assert written.left_out == ()
+    for line in ("/cms/Role=robot/Capability=NULL", "/cms/Role=NULL/Capability=NULL"):
+        assert f'"{line}" robot1\n' in written.text
+    assert '"/cms/Role=production/Capability=NULL" cmsprod\n' in written.text
+
+
+@GROUP_FORMATS
+@pytest.mark.parametrize("account", ["cmsuser", None, "{sub}", ".cms"], ids=["account", "none", "template", "pool"])
+def test_an_fqan_of_rules_with_different_accounts_is_nobody_s(form: Format, account: str | None) -> None:
+    production = rule("production", account="cmsprod", fqans=("/cms/Role=production", "/cms/Role=NULL"))
+    members = rule("members", account=account, fqans=("/cms", "/cms/members"))
+    written = exported(form, production, members)
+    assert '"/cms/Role=NULL' not in written.text
+    assert '"/cms/Role=production/Capability=NULL" cmsprod\n' in written.text
+    told = [str(each) for each in written.left_out if each.rule == "production"]
+    assert told == [
+        "rule 'production': without /cms: rule 'members' grants it as well, and not the same account; "
+        "list in a rule's fqans only what maps to its account"
+    ]
+    reader = (lcmaps.Reader if form is Format.LCMAPS_GROUP else xrootd.VomsReader)(written.text)
+    for asked in orders(["/cms/Role=production/Capability=NULL", "/cms/Role=NULL/Capability=NULL"]):
+        assert reader.map(asked) in {None, "cmsprod"}
+    assert ('"/cms/members/Role=NULL' in written.text) is (
+        account == "cmsuser" or (account == ".cms" and form is Format.LCMAPS_GROUP)
+    )
+
+
+@GROUP_FORMATS
+def test_the_self_check_tries_every_order(form: Format) -> None:
+    production = rule("production", account="cmsprod", fqans=("/cms/Role=production", "/cms"))
+    source = Source([production, rule("members", account="cmsuser", fqans=("/cms",))])
+    # right for who takes the FQANs as they stand in his rule
+    text = '"/cms/Role=production/Capability=NULL" cmsprod\n"/cms/Role=NULL/Capability=NULL" cmsuser\n'
+    assert any("proxies of rule 'production'" in each for each in faults(form, source, Export(text, ())))
 
 
 def test_storage_scopes() -> None:
@@ -298,6 +332,7 @@ def test_no_file_says_other_than_the_rules(rules: list[Rule]) -> None:
     assert contradictions(rules, lambda _, d: pool.map("SSL", str(d.dn))) == []
     assert contradictions(rules, lambda _, d: hashed.map("SSL", str(d.dn))) == []
     assert contradictions(rules, lambda _, d: grid.get(str(d.dn)), PERSONS) == []
-    assert contradictions(rules, lambda _, d: groups.map(d.fqans)) == []
-    assert contradictions(rules, lambda _, d: voms.map(d.fqans)) == []
+    for asked in (asked for fqans in FQANS for asked in orders(fqans)):
+        assert contradictions(rules, lambda _, d: groups.map(asked) if set(asked) <= set(d.fqans) else None) == []
+        assert contradictions(rules, lambda _, d: voms.map(asked) if set(asked) <= set(d.fqans) else None) == []
     assert contradictions(rules, lambda who, _: tokens.map(who.subject, who.groups)) == []

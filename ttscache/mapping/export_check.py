@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import product
+from itertools import permutations, product
 
 from proxy_gen.errors import FqanRefusedError
 from proxy_gen.mapfiles import condor, gridmap, lcmaps, xrootd
@@ -137,15 +137,21 @@ class _Said:
 
 
 def _groups(rules: Sequence[Rule], mapped: Callable[[Sequence[str]], str | None], whole: Sequence[Rule]) -> list[str]:
+    """Try each rule's FQANs one by one and two by two: whoever asks chooses which, and in which order."""
     found = []
     given: dict[Fqan, set[str | None]] = {}
     for rule in rules:
         fqans = _parsed(rule.fqans)
-        accounts = {decision.account for _, decision in examples(rule)}
-        given.setdefault(fqans[0], set()).update(accounts) if fqans else None
-        account = mapped([fqan.long for fqan in fqans])
-        if (account is not None or (rule in whole and fqans and accounts)) and accounts != {account}:
-            found.append(f"proxies of rule '{rule.name}' have the account {account}, which it does not give")
+        accounts = {decision.account for _, decision in examples(rule)} or {one_account(rule)}
+        for fqan in fqans:
+            given.setdefault(fqan, set()).update(accounts)
+        for asked in (*permutations(fqans, 1), *permutations(fqans, 2)):
+            account = mapped([fqan.long for fqan in asked])
+            if (account is not None or rule in whole) and accounts != {account}:
+                found.append(
+                    f"proxies of rule '{rule.name}' with {' '.join(map(str, asked))} have the account {account}, "
+                    "which it does not give"
+                )
     for near in sorted({near for fqan in given for near in _neighbours(fqan)}, key=str):
         for form in (near.long, near.short):
             account = mapped([form])

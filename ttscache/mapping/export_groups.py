@@ -2,71 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from proxy_gen.errors import FqanRefusedError
 from proxy_gen.voms.fqan import Fqan
 from ttscache.mapping.export_grants import LeftOut, one_account
 from ttscache.mapping.rules import Rule
 
+_ADVICE = "list in a rule's fqans only what maps to its account"
+
 
 def group_accounts(rules: Sequence[Rule], *, pools: bool) -> tuple[dict[Fqan, str], list[LeftOut]]:
-    """Return the account of each rule's primary FQAN, which is its first; ``pools``: also pool accounts.
+    """Return the account of each FQAN that its rules agree on; ``pools``: also pool accounts.
 
-    Consumers try every FQAN of a proxy in its order. So where a rule's first one is not in the file, its others must
-    not be either: they would give its proxies another rule's account.
+    Whoever asks for a proxy chooses which of his rule's FQANs it has and in which order, and consumers take the first
+    that is in the file. So what rules with different accounts grant is in it for none of them, wherever it stands.
     """
-    left_out: dict[str, str] = {}
+    accounts = {rule.name: one_account(rule) for rule in rules}
+    left_out: list[LeftOut] = []
     fqans = {rule.name: _fqans(rule, left_out) for rule in rules}
-    accounts: dict[str, str] = {}
+    granted: dict[Fqan, list[str]] = {}
+    for name, own in fqans.items():
+        for fqan in own:
+            granted.setdefault(fqan, []).append(name)
+    found: dict[Fqan, str] = {}
     for rule in rules:
-        account = one_account(rule)
-        if account is not None and (pools or not account.startswith(".")):
-            accounts[rule.name] = account
-        elif rule.account is not None and fqans[rule.name]:
-            left_out.setdefault(rule.name, _why_no_account(account is not None))
-    said = {rule.name for rule in rules if fqans[rule.name] and rule.name in accounts and rule.name not in left_out}
-    _settle(lambda: _contradicted(rules, fqans, accounts, said), said, left_out)
-    found = {fqans[rule.name][0]: accounts[rule.name] for rule in rules if rule.name in said}
-    return found, [LeftOut(rule.name, left_out[rule.name]) for rule in rules if rule.name in left_out]
-
-
-def _settle(find: Callable[[], dict[str, str]], said: set[str], left_out: dict[str, str]) -> None:
-    """Leave out what is contradicted until nothing is: what is left out may contradict more."""
-    while contradicted := find():
-        said.difference_update(contradicted)
-        left_out |= contradicted
-
-
-def _contradicted(
-    rules: Sequence[Rule], fqans: dict[str, tuple[Fqan, ...]], accounts: dict[str, str], said: set[str]
-) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for rule in rules:
-        if rule.name not in said:
+        account, why = accounts[rule.name], _why_nothing(rule, accounts[rule.name], pools=pools)
+        if why is not None:
+            left_out.append(LeftOut(rule.name, why))
+        if account is None or why is not None:
             continue
-        primary, account = fqans[rule.name][0], accounts[rule.name]
-        for other in rules:
-            # what is in the file has its own first FQAN there; of what is not, any would be taken
-            asked = fqans[other.name][:1] if other.name in said else fqans[other.name]
-            if primary in asked and accounts.get(other.name) != account:
-                found[rule.name] = (
-                    f"proxies of rule '{other.name}' have its FQAN {primary} as well, and not its account"
-                )
-    return found
+        for fqan in fqans[rule.name]:
+            other = next((name for name in granted[fqan] if accounts[name] != account), None)
+            if other is None:
+                found[fqan] = account
+            else:
+                why = f"without {fqan}: rule '{other}' grants it as well, and not the same account; {_ADVICE}"
+                left_out.append(LeftOut(rule.name, why))
+    return found, left_out
 
 
-def _fqans(rule: Rule, left_out: dict[str, str]) -> tuple[Fqan, ...]:
+def _fqans(rule: Rule, left_out: list[LeftOut]) -> tuple[Fqan, ...]:
     found = []
     for text in rule.fqans:
         try:
             found.append(Fqan.parse(text))
         except FqanRefusedError as error:
-            left_out[rule.name] = str(error)
-    return tuple(found)
+            left_out.append(LeftOut(rule.name, str(error)))
+    return tuple(dict.fromkeys(found))
 
 
-def _why_no_account(is_pool: bool) -> str:  # noqa: FBT001 - says which of two
-    if is_pool:
-        return "a pool account names nobody there"
-    return "its account is not one and the same for all, and FQANs do not tell them apart"
+def _why_nothing(rule: Rule, account: str | None, *, pools: bool) -> str | None:
+    if not rule.fqans or rule.account is None:
+        return None
+    if account is None:
+        return "its account is not one and the same for all, and FQANs do not tell them apart"
+    return "a pool account names nobody there" if account.startswith(".") and not pools else None
