@@ -22,6 +22,9 @@ from proxy_gen.names import MAX_NAME_LENGTH
 # `\0` is the whole name, and a group is referred to by one digit
 _MAX_GROUPS = 9
 _MAX_ACCOUNT = 63
+# PCRE compiles to 64 KiB at most, and HTCondor drops a line that comes to more (letters do from 32,761 of them on):
+# everybody on it would be nobody
+_MAX_EXPRESSION = 16_000
 _BY_NUMBER = frozenset('"\\')
 _RESERVED_LAST = ("proxy", "limited proxy", "restricted proxy")
 
@@ -61,12 +64,19 @@ def refusal(entry: Entry) -> str | None:
     account = entry.account
     if account.prefix.startswith("."):
         return "HTCondor has no pool accounts"
-    if account.claim is None:
-        return None
-    if account.claim not in entry.pattern.claims:
-        return f"the account's claim '{account.claim}' is not in the DN"
-    if entry.pattern.is_ambiguous(account.claim):
-        return f"where the claim '{account.claim}' begins and ends in the DN cannot be told"
+    why = None if account.claim is None else _account_refusal(entry, account.claim)
+    if why is None and len(_Expression(entry).whole()[0]) > _MAX_EXPRESSION:
+        return (
+            f"with the {len(entry.excluded)} names that are not its own, its expression is longer than HTCondor takes"
+        )
+    return why
+
+
+def _account_refusal(entry: Entry, claim: str) -> str | None:
+    if claim not in entry.pattern.claims:
+        return f"the account's claim '{claim}' is not in the DN"
+    if entry.pattern.is_ambiguous(claim):
+        return f"where the claim '{claim}' begins and ends in the DN cannot be told"
     if len(_Expression(entry).groups) > _MAX_GROUPS:
         return f"the DN has more than {_MAX_GROUPS} claims to remember"
     return None
@@ -183,10 +193,11 @@ def _range(first: str, last: str) -> str:
 
 
 class Reader:
-    """Reads a file as HTCondor does, and maps names with it."""
+    """Reads a file as HTCondor does, and maps names with it. Lines that HTCondor may drop are dropped."""
 
     def __init__(self, text: str, *, assume_hash: bool) -> None:
-        self._lines = [_read_line(raw, assume_hash) for raw in text.splitlines() if raw and not raw.startswith("#")]
+        read = (_read_line(raw, assume_hash) for raw in text.splitlines() if raw and not raw.startswith("#"))
+        self._lines = [line for line in read if line is not None]
 
     def map(self, method: str, name: str) -> str | None:
         """Return the account of a name that was authenticated by a method, or None."""
@@ -203,12 +214,14 @@ class Reader:
         return None
 
 
-def _read_line(raw: str, assume_hash: bool) -> tuple[str, str | re.Pattern[str], str]:  # noqa: FBT001 - a private helper
+def _read_line(raw: str, assume_hash: bool) -> tuple[str, str | re.Pattern[str], str] | None:  # noqa: FBT001 - a private helper
     characters = iter(raw)
     method, _ = _field(characters, '"')
     name, end = _field(characters, '"/' if assume_hash else '"')
     account, _ = _field(characters, '"')
-    return method, re.compile(name, re.ASCII) if end == "/" or not assume_hash else name, account
+    if end != "/" and assume_hash:
+        return method, name, account
+    return None if len(name) > _MAX_EXPRESSION else (method, re.compile(name, re.ASCII), account)
 
 
 def _field(characters: Iterator[str], quotes: str) -> tuple[str, str]:

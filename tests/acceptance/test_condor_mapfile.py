@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy_gen.mapfiles import condor
+from proxy_gen.mapfiles.patterns import Account, Hole, NamePattern
 from tests.acceptance.shims import build
 from tests.mapping.people import rule
 from tests.tools.programs import PATIENCE, environment
@@ -119,3 +120,20 @@ def test_the_form_of_one_mode_is_none_in_the_other(mapped: MapNames) -> None:
 def test_htcondor_s_patterns_are_not_anchored_by_themselves(mapped: MapNames) -> None:
     text = 'SSL "/CN=jane" jane\n'
     assert mapped(text, condor.Form.REGEX, ["/CN=jane", "/O=other/CN=janet"]) == ["jane", "jane"]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.value)
+def test_the_longest_line_that_is_written_is_read(mapped: MapNames, form: condor.Form) -> None:
+    # letters are what PCRE needs most room for
+    all_but = [f"/CN={'x' * 50}{index:05}" for index in range(600)]
+    entries = [
+        condor.Entry(NamePattern.of(("/CN=", Hole("n", frozenset("jx")))), Account("all"), frozenset(all_but[:count]))
+        for count in range(1, 601)
+    ]
+    longest = next(entry for entry in reversed(entries) if condor.refusal(entry) is None)
+    after = condor.Entry(NamePattern.of(("/CN=after",)), Account("after"))
+    names = ["/CN=j", max(longest.excluded), "/CN=after"]
+    assert len(condor.line(longest, form)) > 15_000
+    assert mapped(condor.write([longest, after], form), form, names) == ["all", None, "after"]
+    # and of one that is far longer, HTCondor says nothing, and maps nobody
+    assert mapped(condor.write([entries[-1], after], form), form, names) == [None, None, "after"]

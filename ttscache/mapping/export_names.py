@@ -32,7 +32,6 @@ def condor_entries(rules: Sequence[Rule]) -> tuple[list[condor.Entry], list[Left
     left_out: list[LeftOut] = []
     for standing in standings(rules):
         grant = standing.grant
-        left_out += _excluded(standing)
         why = _unsayable(standing)
         if grant.account is None and why is None:
             continue
@@ -40,6 +39,7 @@ def condor_entries(rules: Sequence[Rule]) -> tuple[list[condor.Entry], list[Left
         why = why or condor.refusal(entry)
         if why is None:
             entries.append(entry)
+            left_out += _excluded(standing)
         else:
             left_out.append(LeftOut(grant.rule, why))
     return entries, _once(left_out + _without_dn(rules))
@@ -139,8 +139,6 @@ def _without_dn(rules: Sequence[Rule]) -> list[LeftOut]:
 
 
 def _excluded(standing: Standing) -> list[LeftOut]:
-    if standing.grant.account is None:
-        return []
     return [
         LeftOut(standing.grant.rule, f"without the name {name}, which rule '{other}' gives with another account")
         for name, other in standing.excluded.items()

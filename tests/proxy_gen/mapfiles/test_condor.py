@@ -78,6 +78,18 @@ def test_excluded_names(form: Form) -> None:
     ]
 
 
+@FORMS
+def test_no_line_is_longer_than_pcre_takes(form: Form) -> None:
+    names = [f"/CN={'x' * 50}{index}" for index in range(600)]
+    few, many = (Entry(pattern("/CN=", hole()), Account("all"), frozenset(names[:count])) for count in (200, 600))
+    assert refusal(few) is None
+    assert mapped(form, "/CN=jane", few) == "all"
+    assert "the 600 names that are not its own, its expression is longer" in str(refusal(many))
+    # HTCondor drops such a line, so that its names are nobody's or the next line's
+    assert mapped(form, "/CN=jane", many) is None
+    assert mapped(form, "/CN=jane", many, few) == "all"
+
+
 @pytest.mark.parametrize(
     "which, account, why",
     [
