@@ -57,7 +57,6 @@ def test_htcondor_s_file_maps_users(configured: Configured) -> None:
 
 def test_known_names_come_out_of_the_store(configured: Configured) -> None:
     file = configured(ROBOT, USERS)
-    assert good(here("mapfile", "--format", "gridmap", "-c", file)).text == f'"{TOP}/CN=robot" cmsrobot\n'
     settings, jane = load(file), identity()
 
     async def give() -> None:
@@ -103,7 +102,16 @@ def test_only_a_store_that_is_needed_is_opened(configured: Configured, tmp_path:
     good(here("mapfile", "--format", "condor", "-c", file))
     failed(here("mapfile", "--format", "gridmap", "-c", file), 4, "store_unavailable")
     configured(ROBOT, USERS, store={"url": "memory:"})
-    assert "is not known" in here("mapfile", "--format", "gridmap", "-c", file).err
+    assert "the store is memory" in here("mapfile", "--format", "gridmap", "-c", file).err
+
+
+def test_a_store_is_not_made(configured: Configured, tmp_path: Path) -> None:
+    file = configured(ROBOT, USERS)
+    before = sorted((tmp_path / "site").iterdir())
+    told = here("mapfile", "--format", "gridmap", "-c", file)
+    assert (told.status, told.text) == (0, f'"{TOP}/CN=robot" cmsrobot\n')
+    assert f"is not there yet ({load(file).store.path})" in told.err
+    assert sorted((tmp_path / "site").iterdir()) == before
 
 
 def test_into_a_file(configured: Configured, tmp_path: Path) -> None:

@@ -65,8 +65,12 @@ def _source(form: Format, settings: Settings, issuer: str | None) -> Source:
         return Source(settings.rules, issuer=identity.name, groups_claim=identity.token_profile is TokenProfile.WLCG)
     if not needs_known_names(form, settings.rules):
         return Source(settings.rules)
-    if settings.store.path is None:
-        click.echo("ttscache: the store is memory: which names were given is not known", err=True)
+    path = settings.store.path
+    if path is None or not path.exists():
+        # it is the daemon that makes its store: one that root made here would lock the daemon out
+        where = "is memory" if path is None else f"is not there yet ({path})"
+        click.echo(f"ttscache: the store {where}: no name is known to have been given", err=True)
+        return Source(settings.rules)
     return Source(settings.rules, known=asyncio.run(_known(settings)))
 
 
