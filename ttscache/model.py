@@ -115,7 +115,8 @@ class Session:
     """The daemon's standing with an issuer on an identity's behalf.
 
     ``generation`` is another at each opening, so that nothing cached under an ended session is served from a new
-    one. ``ends_at`` is when it ends in any case. ``fence`` is the lease under which the mark was set. The access token
+    one. ``asked`` stands for the scopes and the audience that it was opened with. ``ends_at`` is when it ends in any
+    case. ``fence`` is the lease under which the mark was set. The access token
     is kept, until ``access_ends_at``, only where the issuer is called with it.
     """
 
@@ -128,6 +129,7 @@ class Session:
     ends_at: float
     refresh_token: str | None = field(repr=False)
     fence: int = 0
+    asked: str | None = None
     access_token: str | None = field(default=None, repr=False)
     access_ends_at: float = 0.0
     end_reason: str | None = None

@@ -52,7 +52,7 @@ async def ask(server: VomsServer, site: Site, tmp_path: Path) -> AsyncIterator[A
 
     async def asking(who: str, *fqans: str, lifetime: int = 3600, parent: Parent | None = None) -> AttributeCertificate:
         trusted = (site.ca.certificate, site.rsa_ca.certificate)
-        settings = RemoteVoms("cms", server.url, lifetime, server.lsc, anchors, trusted)
+        settings = RemoteVoms("cms", server.url, "localhost", lifetime, server.lsc, anchors, trusted)
         source = RemoteAttributes(settings, Client("cms", server.url, trusted, fetcher), time.time)
         wanted = tuple(Fqan.parse(fqan) for fqan in fqans)
         return await source.issue(parent or parent_of(end_entity(site.ca, who)), wanted, Deadline.after(20))

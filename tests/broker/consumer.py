@@ -11,8 +11,8 @@ from proxy_gen.trust import TrustAnchors
 from proxy_gen.verify import verify
 from proxy_gen.voms.verify import verify_attributes
 from proxy_gen.voms.vomsdir import VomsTrust
+from tests.broker.world import Told
 from tests.tools import openssl
-from ttscache.broker.publishing import Published
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class Consumer:
     """Its two directories; every CA needs its CRL."""
 
     directory: Path
-    published: Published
+    published: Told
 
     @classmethod
-    def fetching(cls, directory: Path, published: Published) -> "Consumer":
+    def fetching(cls, directory: Path, published: Told) -> "Consumer":
         _write(directory / "certificates", published.files)
         _write(directory / "vomsdir", published.voms_files)
         return cls(directory, published)

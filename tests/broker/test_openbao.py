@@ -88,10 +88,27 @@ async def test_a_ca_below_another_is_published_with_it(engine: Engine, bao: Open
     bao.role(mount="below")
     parent = await signed(engine("below"))
     assert parent.issuer == "/CN=CA below"
-    source = EngineAnchors(engine("below"), (f"{TOP}/*",), time.time)
-    published = await Publisher(source, lambda _: {}, time.time).published()
-    names = [c.subject.rfc4514_string() for c in x509.load_pem_x509_certificates(published.certificates_pem)]
-    assert names == ["CN=CA below", "CN=bao CA,O=ttscache"]
+    source = EngineAnchors(engine("below"), (f"{TOP}/*",), 3600.0, MemoryStore(time.time), time.time)
+    assert await published_names(source) == ["CN=CA below", "CN=bao CA,O=ttscache"]
+
+
+async def published_names(source: EngineAnchors) -> list[str]:
+    published = await Publisher(source, lambda _: {}, time.time).published(Deadline.after(10))
+    return [c.subject.rfc4514_string() for c in x509.load_pem_x509_certificates(published.certificates_pem)]
+
+
+async def test_the_ca_of_before_stays_published_until_what_it_signed_has_ended(engine: Engine, bao: OpenBao) -> None:
+    bao.call("POST", "sys/mounts/turning", type="pki")
+    bao.call("POST", "turning/root/generate/internal", common_name="first", key_type="ec", ttl="100h")
+    bao.role(mount="turning")
+    clock = [time.time()]
+    source = EngineAnchors(engine("turning"), (f"{TOP}/*",), 3600.0, MemoryStore(lambda: clock[0]), lambda: clock[0])
+    assert await published_names(source) == ["CN=first"]
+    turned = bao.call("POST", "turning/root/rotate/internal", common_name="second", key_type="ec", ttl="100h")
+    bao.call("POST", "turning/root/replace", default=turned["issuer_id"])
+    assert await published_names(source) == ["CN=second", "CN=first"]
+    clock[0] += 3600.0
+    assert await published_names(source) == ["CN=second"]
 
 
 async def test_what_a_role_cuts_short_is_not_signed_again_and_again(engine: Engine, bao: OpenBao) -> None:

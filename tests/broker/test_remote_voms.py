@@ -78,7 +78,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     fetcher = Fetcher(anchors)
     async with loopback(private.server_context(tmp_path)) as server:
         trusted = (CA.certificate, private.certificate)
-        settings = RemoteVoms("cms", server.url, 3600, lsc_file(HOST.chain), anchors, trusted)
+        settings = RemoteVoms("cms", server.url, "127.0.0.1", 3600, lsc_file(HOST.chain), anchors, trusted)
         client = VomsServer("cms", server.url, trusted, fetcher)
         yield Bench(server, RemoteAttributes(settings, client, time.time), client)
     await fetcher.close()

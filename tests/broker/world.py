@@ -26,7 +26,7 @@ from ttscache.broker.minting import Mint
 from ttscache.broker.orders import Parents
 from ttscache.broker.ownership import Owners
 from ttscache.broker.parents import KeptParents
-from ttscache.broker.publishing import Published, Publisher
+from ttscache.broker.publishing import Publisher
 from ttscache.broker.sessions import Sessions
 from ttscache.config.settings import LocalVoms, Profile, ProxyProfile, SessionPolicy
 from ttscache.identity.settings import IssuerSettings, TokenProfile
@@ -100,6 +100,16 @@ class Setup:
     voms: Mapping[str, LocalVoms] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Told:
+    """What consumers are told to trust."""
+
+    certificates_pem: bytes
+    crl_der: bytes | None
+    files: dict[str, bytes]
+    voms_files: dict[str, bytes]
+
+
 class Replica:
     """One process's rooms over a store."""
 
@@ -164,11 +174,13 @@ class Replica:
         }
         return Attributes(sources, self.world.clock)
 
-    async def published(self) -> Published:
+    async def published(self) -> "Told":
         """What consumers are told to trust."""
         subjects, longest = (TOP + "/*",), 2 * max(each.max_lifetime for each in self.setup.profiles)
         source = LocalAnchors(self.world.generations, subjects, longest, self.store, self.world.clock)
-        return await Publisher(source, self.broker._mint.attributes.files, self.world.clock).published()
+        publisher = Publisher(source, self.broker._mint.attributes.files, self.world.clock)
+        published = await publisher.published(Deadline.after(5))
+        return Told(published.certificates_pem, published.crl_der, published.files, publisher.voms_files())
 
     async def identity(self, token: str) -> Identity:
         return await self.verifier.verify(token, Deadline.after(5))

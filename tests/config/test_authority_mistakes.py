@@ -185,7 +185,7 @@ def test_good_vos(write: Write, furnished: Document) -> None:
         (REMOTE_VOMS, {"lsc": "ca.pem"}, "voms.cms.lsc", "a line each"),
         (REMOTE_VOMS, {"ca_file": "absent"}, "voms.cms.ca_file", "cannot be read"),
         (REMOTE_VOMS, {"ca_file": "voms.lsc"}, "voms.cms.ca_file", "PEM"),
-        (REMOTE_VOMS, {"host": "x"}, "voms.cms.host", "unknown key"),
+        (REMOTE_VOMS, {"port": 1}, "voms.cms.port", "unknown key"),
     ],
 )
 def test_a_vo_that_cannot_be(

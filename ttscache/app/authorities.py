@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from proxy_gen.names import DistinguishedName
-from proxy_gen.trust import TrustAnchors
 from ttscache.authority import local
 from ttscache.authority.generations import Generations
 from ttscache.broker.anchors import EngineAnchors, FixedAnchors, LocalAnchors
@@ -82,7 +81,7 @@ def open_authority(
     if isinstance(wanted, OpenBaoAuthority):
         token = _token(wanted.token)
         engine = PkiEngine(wanted.url, wanted.mount, wanted.role, token, fetcher(wanted.ca_file))
-        source = EngineAnchors(engine, settings.signable_subjects, time.time)
+        source = EngineAnchors(engine, settings.signable_subjects, _longest(settings), store, time.time)
         return Authority(KeptParents(OpenBaoSigner(engine, time.time), store, time.time), source, _asking(source))
     if isinstance(wanted, RobotAuthority):
         robot = RobotParents(wanted.credential)
@@ -93,7 +92,7 @@ def open_authority(
         c.identity.name: ManagedProxies(c.identity.name, c.identity.url, fetcher(c.identity.ca_file))
         for c in settings.issuers
     }
-    signer = ManagedProxySigner(issuers, TrustAnchors.of(wanted.anchors), time.time)
+    signer = ManagedProxySigner(issuers, wanted.anchors, time.time)
     parents = KeptParents(signer, store, time.time)
     return Authority(parents, FixedAnchors(wanted.anchors), _until(lambda: float("inf")))
 
@@ -120,9 +119,13 @@ def reserved_names(settings: Settings, generations: Generations | None) -> tuple
 
 def _local(settings: Settings, generations: Generations, store: Store) -> Authority:
     signer = LocalSigner(generations, time.time)
-    longest = LONGEST_LIFETIMES * max(profile.max_lifetime for profile in settings.profiles.values())
-    source = LocalAnchors(generations, _signable(settings, generations), longest, store, time.time)
+    source = LocalAnchors(generations, _signable(settings, generations), _longest(settings), store, time.time)
     return Authority(KeptParents(signer, store, time.time), source, _until(lambda: min(signer.limits().values())))
+
+
+def _longest(settings: Settings) -> float:
+    """Return how many seconds what proxies stand under may live."""
+    return float(LONGEST_LIFETIMES * max(profile.max_lifetime for profile in settings.profiles.values()))
 
 
 def _signable(settings: Settings, generations: Generations) -> tuple[str, ...]:

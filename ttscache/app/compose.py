@@ -99,8 +99,11 @@ def compose(
         IdTokens(time.time),
     )
 
+    publisher = Publisher(authority.source, attributes.files, time.time)
+
     async def close() -> None:
         await broker.drain()
+        await publisher.drain()
         for issuer in issuers.values():
             await issuer.jwks.close()
         for each in fetchers.values():
@@ -113,7 +116,7 @@ def compose(
         issuers=issuers,
         verifier=verifier,
         broker=broker,
-        publisher=Publisher(authority.source, attributes.files, time.time),
+        publisher=publisher,
         readiness=Readiness(store, checks, authority.status, time.time),
         close=close,
     )

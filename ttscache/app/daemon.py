@@ -22,6 +22,7 @@ from ttscache.config.load import load
 from ttscache.config.settings import ProxyProfile, Settings
 from ttscache.durable import write_atomically
 from ttscache.errors import ConfigurationError, StoreUnavailableError
+from ttscache.net.deadline import Deadline
 from ttscache.server.application import Runner, application
 from ttscache.server.services import Current, Services
 
@@ -34,6 +35,7 @@ _SWEEP_SECONDS = 600.0
 _DRAIN_SECONDS = 1.0
 _SHUTDOWN_SECONDS = 30.0
 _BACKLOG = 4096
+_PUBLISH_SECONDS = 30.0
 
 
 class Daemon:
@@ -82,7 +84,13 @@ class Daemon:
         """Return what consumers must trust, while the daemon runs."""
         if self._current is None:
             raise RuntimeError("the daemon does not run")
-        return await self._current.services.publisher.published()
+        return await self._current.services.publisher.published(Deadline.after(_PUBLISH_SECONDS))
+
+    def voms_files(self) -> dict[str, bytes]:
+        """Return the files of the VOMS trust directory, while the daemon runs."""
+        if self._current is None:
+            raise RuntimeError("the daemon does not run")
+        return self._current.services.publisher.voms_files()
 
     def stop(self) -> None:
         """End :meth:`run` after the requests in flight."""

@@ -33,7 +33,7 @@ async def run_sandbox(
         async def announce() -> dict[str, str]:
             token = iam.token_for("jane", scope=TOKEN_SCOPES, audience=AUDIENCE)
             published = await daemon.published()
-            publish(site, daemon.url, token, published.files, published.voms_files)
+            publish(site, daemon.url, token, published.files, daemon.voms_files())
             say(f"IAM    {iam.url}")
             say(f"daemon {daemon.url}")
             say(f"next   . {site.directory}/env.sh && ttscache exchange --token-file {site.token}")

@@ -109,6 +109,8 @@ def _next_name(name: DistinguishedName) -> DistinguishedName:
 
 def _load(directory: Path, stem: str) -> CertificateAuthority:
     certificate, key = directory / f"{stem}.pem", directory / f"{stem}.key"
+    if not key.exists():
+        key = directory / f"{stem}.key.coming"  # of one that is being made, or whose maker was killed
     _require_private(key)
     try:
         parsed = x509.load_pem_x509_certificate(certificate.read_bytes())

@@ -13,6 +13,7 @@ from proxy_gen.ca import CertificateAuthority
 from proxy_gen.trust import TrustedAuthority
 from ttscache.authority.generations import Generations
 from ttscache.broker.codec import decode_fields, encode_fields
+from ttscache.broker.keys import digest
 from ttscache.broker.publishing import Anchors
 from ttscache.net.deadline import Deadline
 from ttscache.store.base import ABSENT, ConflictError, Store
@@ -89,11 +90,23 @@ class LocalAnchors:
 
 
 class EngineAnchors:
-    """The CA and the CRL of OpenBao's PKI engine."""
+    """The CA and the CRL of OpenBao's PKI engine, and for a while the CAs that it had before.
 
-    def __init__(self, engine: PkiEngine, subjects: tuple[str, ...], clock: Callable[[], float]) -> None:
+    ``longest`` is how many seconds an end-entity certificate may live; so long a CA is remembered in the store.
+    """
+
+    def __init__(
+        self,
+        engine: PkiEngine,
+        subjects: tuple[str, ...],
+        longest: float,
+        store: Store,
+        clock: Callable[[], float],
+    ) -> None:
         self._engine = engine
         self._subjects = subjects
+        self._longest = longest
+        self._store = store
         self._clock = clock
 
     def local(self) -> tuple[CertificateAuthority, ...]:
@@ -104,10 +117,30 @@ class EngineAnchors:
         """See AnchorSource."""
         state = await self._engine.state(Deadline.after(_ENGINE_SECONDS))
         issuing, *above = state.authorities
+        former = await self._former(state.authorities)
         # of the CAs above it others know what they sign, and publish their CRLs
         trusted = [TrustedAuthority(issuing, self._subjects, state.crl)]
-        trusted += [TrustedAuthority(each, _ANY_SUBJECT) for each in above]
+        trusted += [TrustedAuthority(each, _ANY_SUBJECT) for each in (*above, *former)]
         return Anchors(tuple(trusted), self._clock() + _LOOK_AGAIN_SECONDS, _end_of(state.crl).timestamp())
+
+    async def _former(self, current: tuple[x509.Certificate, ...]) -> list[x509.Certificate]:
+        """Remember the CAs that the engine has now, and return those that it had until what they signed may last."""
+        now, key = self._clock(), f"authorities/{digest(self._engine.url)}"
+        while True:
+            record = await self._store.get(key)
+            seen: dict[str, float] = {} if record is None else decode_fields(record.value)["seen"]
+            kept = {pem: at for pem, at in seen.items() if now - at < self._longest}
+            kept |= {each.public_bytes(serialization.Encoding.PEM).decode(): now for each in current}
+            if kept.keys() != seen.keys() or any(now - at > _LOOK_AGAIN_SECONDS for at in seen.values()):
+                version = ABSENT if record is None else record.version
+                try:
+                    await self._store.put(
+                        key, encode_fields({"seen": kept}), expires_at=now + _KEEP_SECONDS, if_version=version
+                    )
+                except ConflictError:
+                    continue
+            found = (x509.load_pem_x509_certificate(pem.encode()) for pem in kept)
+            return [each for each in found if each not in current]
 
 
 class FixedAnchors:

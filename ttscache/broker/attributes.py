@@ -28,6 +28,10 @@ class AttributeSource(Protocol):
     def vo(self) -> str:
         """The VO."""
 
+    @property
+    def generation(self) -> str:
+        """What changes when what was signed before is no longer to be used."""
+
     def files(self, authorities: tuple[CertificateAuthority, ...]) -> dict[str, bytes]:
         """Return its files of a VOMS trust directory; ``authorities`` are the local CAs that are to be trusted."""
 
@@ -53,6 +57,10 @@ class Attributes:
     def vo(self, name: str) -> str:
         """Return the VO that an authority speaks for, by its configured name."""
         return self._sources[name].vo
+
+    def generation(self, name: str) -> str:
+        """Return what changes when what an authority signed before is no longer to be used."""
+        return self._sources[name].generation
 
     def files(self, authorities: tuple[CertificateAuthority, ...]) -> dict[str, bytes]:
         """Return the files of the VOMS trust directory with which consumers trust all of them."""

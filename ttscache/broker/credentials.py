@@ -230,7 +230,8 @@ class CredentialBroker:
         without_session = identity.issuer not in self._exchanging and not profile.outlive_token
         ends_with = int(identity.expires_at) if without_session else 0
         decided = (decision.rule, decision.dn, decision.account, decision.fqans, decision.scopes, decision.shared)
-        asked = (profile, lifetime, limited, ends_with, sorted(fqans.items()))
+        carried = [(name, self._mint.attributes.generation(name), fqans[name]) for name in fqans]
+        asked = (profile, lifetime, limited, ends_with, carried)
         base = digest(identity.issuer, identity.subject, repr(decided), repr(asked))
         return _Plan(identity, decision, profile, lifetime, limited, fqans, base)
 
@@ -242,7 +243,7 @@ class CredentialBroker:
         Raises :class:`FqanRefusedError` for what the rule does not grant or the profile does not carry.
         """
         granted = [Fqan.parse(text) for text in decision.fqans]
-        wanted = [_parsed(text) for text in request.fqans] or granted
+        wanted = list(dict.fromkeys(_parsed(text) for text in request.fqans)) or granted
         if not set(wanted) <= set(granted):
             raise FqanRefusedError(f"rule '{decision.rule}' does not grant every FQAN that was asked for")
         vos = {name: self._mint.attributes.vo(name) for name in profile.voms}

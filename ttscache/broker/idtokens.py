@@ -12,7 +12,7 @@ from ttscache.authority.condor_relay import IdToken, read_idtoken
 from ttscache.broker.lifetimes import grant
 from ttscache.config.secrets import SecretError, read_secret_file
 from ttscache.config.settings import IdTokenProfile
-from ttscache.errors import MappingRefusedError, SignerUnavailableError
+from ttscache.errors import LifetimeRefusedError, MappingRefusedError, SignerUnavailableError
 from ttscache.mapping.template import ClaimUnfitError
 from ttscache.model import Decision, Identity, IssuedToken
 
@@ -74,6 +74,16 @@ class IdTokens:
         """Hand the pool's token on: its life is its own, whatever was asked for, and must reach the minimum."""
         token = await asyncio.to_thread(self._read, order.profile)
         granted = grant(order.profile, order.lifetime, self._clock(), {"source": token.expires_at})
+        ends_with = order.limits.get("token")
+        if ends_with is not None and ends_with < token.expires_at:
+            raise LifetimeRefusedError(
+                f"the pool's token of profile '{order.profile.name}' lives longer than the token that was presented"
+            )
+        if not set(token.scopes) <= set(order.profile.scopes):
+            raise SignerUnavailableError(
+                f"the pool's token of profile '{order.profile.name}' may do more than the profile's scopes say",
+                retry_after=_RETRY_SECONDS,
+            )
         shortened = granted.shortened_by
         return IssuedToken(token.token, token.subject, token.scopes, token.expires_at, order.profile.name, shortened)
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ttscache.broker.keys import digest
 from ttscache.config.settings import SessionPolicy
 from ttscache.errors import (
     ExchangeRefusedError,
@@ -39,6 +40,11 @@ class ExchangingIssuer:
     endpoint: TokenEndpoint
     inspect: Callable[[str, Deadline], Awaitable[Mapping[str, Any]]]
     keeps_access_token: bool = False
+
+    @property
+    def asked(self) -> str:
+        """What stands for the scopes and the audience that sessions are opened with."""
+        return digest(self.settings.audience or "", *self.settings.scopes)
 
     async def expiry_of(self, answer: TokenAnswer, subject: str, now: float, deadline: Deadline) -> float:
         """Return when the granted token ends, in POSIX seconds, after taking no word of the answer for granted.

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from functools import lru_cache
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 # under which all owners are
 OWNERS = "owner/"
@@ -23,6 +27,11 @@ def owner_key(canonical_dn: bytes) -> str:
 def parent_key(issuer: str, subject: str, generation: str, dn: str, authority: str) -> str:
     """What an identity's proxies stand under."""
     return "parent/" + digest(issuer, subject, generation, dn, authority)
+
+
+def fingerprints(certificates: Iterable[x509.Certificate]) -> str:
+    """Return what tells one list of certificates from another."""
+    return digest(*(certificate.fingerprint(hashes.SHA256()).hex() for certificate in certificates))
 
 
 def digest(*parts: str) -> str:

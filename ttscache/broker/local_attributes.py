@@ -19,6 +19,7 @@ from proxy_gen.voms.certificate import AttributeCertificate
 from proxy_gen.voms.fqan import Fqan
 from proxy_gen.voms.vomsdir import lsc_file
 from ttscache.authority.generations import Generations
+from ttscache.broker.keys import digest, fingerprints
 from ttscache.broker.orders import Parent
 from ttscache.config.settings import LocalVoms
 from ttscache.errors import SignerUnavailableError
@@ -38,6 +39,7 @@ class LocalAttributes:
 
     def __init__(self, settings: LocalVoms, generations: Generations | None, clock: Callable[[], float]) -> None:
         self.vo = settings.vo
+        self.generation = _generation(settings)
         self._settings = settings
         self._generations = generations
         self._clock = clock
@@ -104,6 +106,12 @@ class LocalAttributes:
         except IssuanceError as error:
             raise SignerUnavailableError(f"VO '{self._settings.vo}': {error}", retry_after=60.0) from None
         return Credential((certificate,), key)
+
+
+def _generation(settings: LocalVoms) -> str:
+    # with the local CA's own, the generation of what the proxies stand under changes
+    signer = "" if settings.credential is None else fingerprints(settings.credential.chain)
+    return digest(settings.vo, settings.host, str(settings.port), str(settings.lifetime), signer)
 
 
 def attribute_authority_name(authority: CertificateAuthority, host: str) -> DistinguishedName:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+from cryptography import x509
+
 from proxy_gen.errors import VerificationError
 from proxy_gen.keys import PublicKey
 from proxy_gen.trust import TrustAnchors
 from proxy_gen.verify import verify
+from ttscache.broker.keys import digest, fingerprints
 from ttscache.broker.orders import MintingOrder, Parent
 from ttscache.errors import ExchangeRefusedError, UpstreamUnavailableError
 from ttscache.net.deadline import Deadline
@@ -20,11 +23,17 @@ _RETRY_SECONDS = 60.0
 class ManagedProxySigner:
     """Fetches a proxy with the session's access token, and looks at what came."""
 
-    def __init__(self, issuers: Mapping[str, ManagedProxies], trust: TrustAnchors, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        issuers: Mapping[str, ManagedProxies],
+        anchors: tuple[x509.Certificate, ...],
+        clock: Callable[[], float],
+    ) -> None:
+        """``anchors`` are the CAs whose certificates users may have linked."""
         self._issuers = issuers
-        self._trust = trust
+        self._trust = TrustAnchors.of(anchors)
         self._clock = clock
-        self.generation = "iam-proxycert"
+        self.generation = digest("iam-proxycert", fingerprints(anchors))
 
     @property
     def issuer(self) -> None:

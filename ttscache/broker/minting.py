@@ -127,7 +127,11 @@ class Mint:
         return credential
 
     def _granted(self, order: MintingOrder, now: datetime, limits: Mapping[str, float]) -> Grant:
-        bounds = {**order.limits, **self.parents.limits(), **limits}
+        own = self.parents.limits()
+        for name, end in own.items():
+            if end <= now.timestamp():
+                raise SignerUnavailableError(f"what signs has ended ({name}); it must be renewed", retry_after=300.0)
+        bounds = {**order.limits, **own, **limits}
         return grant(order.profile, order.lifetime, now.timestamp(), bounds)
 
     def _now(self) -> datetime:

@@ -13,6 +13,7 @@ from proxy_gen.keys import PublicKey, certificate_key, generate_key
 from proxy_gen.names import DistinguishedName
 from proxy_gen.trust import TrustAnchors
 from proxy_gen.verify import verify
+from ttscache.broker.keys import digest
 from ttscache.broker.local_signer import EEC_KEY
 from ttscache.broker.orders import MintingOrder, Parent
 from ttscache.errors import SignerUnavailableError
@@ -28,7 +29,7 @@ class OpenBaoSigner:
     def __init__(self, engine: PkiEngine, clock: Callable[[], float]) -> None:
         self._engine = engine
         self._clock = clock
-        self.generation = "openbao"
+        self.generation = digest("openbao", engine.url, engine.role)
 
     @property
     def issuer(self) -> None:

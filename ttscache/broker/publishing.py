@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,12 +10,13 @@ from cryptography.hazmat.primitives import serialization
 
 from proxy_gen.ca import CertificateAuthority
 from proxy_gen.trust import TrustedAuthority, trust_directory
-from ttscache.errors import UnavailableError
+from ttscache.broker.flights import Flights
+from ttscache.net.deadline import Deadline
 
 
 @dataclass(frozen=True)
 class Published:
-    """What is to be trusted. ``files`` are those of a trust directory, ``voms_files`` those of a VOMS one.
+    """What is to be trusted. ``files`` are those of a trust directory.
 
     ``certificates_pem`` begins with the CA that signs now, whose CRL ``crl_der`` is (None where no CRL is known here).
     """
@@ -24,7 +24,6 @@ class Published:
     certificates_pem: bytes
     crl_der: bytes | None
     files: dict[str, bytes]
-    voms_files: dict[str, bytes]
     issued_at: float
     renew_at: float
     ends_at: float
@@ -61,34 +60,41 @@ class Publisher:
         self._source = source
         self._voms_files = voms_files
         self._clock = clock
-        self._lock = asyncio.Lock()
+        self._flights = Flights()
         self._published: Published | None = None
 
-    async def published(self) -> Published:
-        """Return what is to be trusted now, with CRLs that are good for days. Raises UnavailableError."""
-        async with self._lock:
-            now, current = self._clock(), self._published
-            if current is None or not current.issued_at <= now < current.renew_at:
-                try:
-                    current = self._published = await self._publish(now)
-                except UnavailableError:
-                    if current is None or not current.issued_at <= now < current.ends_at:
-                        raise
-                    # old, but still what consumers may rely on
-            return current
+    async def published(self, deadline: Deadline) -> Published:
+        """Return what is to be trusted now, with CRLs that are good for days.
 
-    async def _publish(self, now: float) -> Published:
+        What may still be relied on is renewed behind. Raises UnavailableError.
+        """
+        now, current = self._clock(), self._published
+        if current is not None and current.issued_at <= now < current.ends_at:
+            if now >= current.renew_at:
+                self._flights.start("publish", self._publish)
+            return current
+        return (await self._flights.join("publish", self._publish, deadline))[0]
+
+    def voms_files(self) -> dict[str, bytes]:
+        """Return the files of a VOMS trust directory."""
+        return self._voms_files(self._source.local())
+
+    async def drain(self) -> None:
+        """Wait for what is under way."""
+        await self._flights.drain()
+
+    async def _publish(self) -> Published:
         anchors = await self._source.anchors()
         first = anchors.authorities[0]
-        return Published(
+        self._published = Published(
             certificates_pem=_pem(anchors.authorities),
             crl_der=None if first.crl is None else first.crl.public_bytes(serialization.Encoding.DER),
             files=trust_directory(anchors.authorities),
-            voms_files=self._voms_files(self._source.local()),
-            issued_at=now,
+            issued_at=self._clock(),
             renew_at=anchors.renew_at,
             ends_at=anchors.ends_at,
         )
+        return self._published
 
 
 def _pem(authorities: Sequence[TrustedAuthority]) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from proxy_gen.ca import CertificateAuthority
 from proxy_gen.errors import AttributeCertificateError, VerificationError
@@ -13,6 +12,7 @@ from proxy_gen.voms.certificate import AttributeCertificate
 from proxy_gen.voms.fqan import Fqan
 from proxy_gen.voms.verify import verify_attribute_certificate
 from proxy_gen.voms.vomsdir import VomsTrust
+from ttscache.broker.keys import digest, fingerprints
 from ttscache.broker.orders import Parent
 from ttscache.config.settings import RemoteVoms
 from ttscache.errors import FqanRefusedError, UpstreamUnavailableError
@@ -28,10 +28,12 @@ class RemoteAttributes:
 
     def __init__(self, settings: RemoteVoms, server: VomsServer, clock: Callable[[], float]) -> None:
         self.vo = settings.vo
+        trusted = (settings.lsc.hex(), fingerprints(settings.anchors))
+        self.generation = digest(settings.vo, settings.url, settings.host, str(settings.lifetime), *trusted)
         self._settings = settings
         self._server = server
         self._clock = clock
-        self._files = {f"{settings.vo}/{urlsplit(settings.url).hostname}.lsc": settings.lsc}
+        self._files = {f"{settings.vo}/{settings.host}.lsc": settings.lsc}
         self._voms = VomsTrust.from_files(self._files)
         self._trust = TrustAnchors.of(settings.anchors)
 

@@ -169,7 +169,9 @@ class Sessions:
     def _usable(self, session: Session) -> bool:
         now = self._clock()
         idle = now - session.confirmed_at > self._policy(session).idle
-        return session.state is not SessionState.ENDED and now < session.ends_at and not idle
+        # opened with what is not asked for any more, it would be refused what is
+        outdated = session.asked is not None and session.asked != self._issuers[session.issuer].asked
+        return session.state is not SessionState.ENDED and now < session.ends_at and not idle and not outdated
 
     def _due(self, session: Session) -> bool:
         """Whether it was confirmed too long ago, or in a future that the clock has jumped back from."""
@@ -276,6 +278,7 @@ class Sessions:
             confirmed_at=now,
             ends_at=expires_at if without_refresh else now + issuer.policy.absolute,
             refresh_token=answer.refresh_token,
+            asked=issuer.asked,
             access_token=answer.access_token if issuer.keeps_access_token else None,
             access_ends_at=expires_at,
         )

@@ -28,6 +28,10 @@ from ttscache.config.build_mapping import require_quotable
 from ttscache.config.load import load
 from ttscache.config.settings import LocalAuthority, Settings
 from ttscache.durable import write_atomically
+from ttscache.net.deadline import Deadline
+
+_PUBLISH_SECONDS = 30.0
+_MAX_DELAY = 365 * 86400
 
 
 @click.group("ca")
@@ -86,6 +90,8 @@ def rotate(configuration: Path, subject: str | None, delay: int, output_format: 
 
     The CA of before stays published until the last certificate that it signed has ended.
     """
+    if not 0 <= delay <= _MAX_DELAY:
+        raise click.BadParameter("must be between 0 and 365d", param_hint="--in")
     settings = load(configuration)
     wanted = _local(settings)
     name = None if subject is None else _name(subject)
@@ -100,7 +106,7 @@ def rotate(configuration: Path, subject: str | None, delay: int, output_format: 
 @click.option("-o", "--out", type=options.FILE, help="Output file; default, standard output.")
 def crl(configuration: Path, der: bool, out: Path | None) -> None:
     """Write the CRL of the CA that signs now, making a new one when the last is a day old."""
-    published = _published(load(configuration))
+    published, _ = _published(load(configuration))
     if published.crl_der is None:
         raise click.UsageError("the CA above the proxies is not this daemon's; its own site has its CRL")
     content = published.crl_der
@@ -119,10 +125,10 @@ def crl(configuration: Path, der: bool, out: Path | None) -> None:
 def export(configuration: Path, vomsdir: Path | None, directory: Path) -> None:
     """Write a trust directory (X509_CERT_DIR) for the CA, with its CRL, into DIRECTORY."""
     settings = load(configuration)
-    published = _published(settings)
+    published, voms_files = _published(settings)
     _write(directory, published.files)
     if vomsdir is not None:
-        _write(vomsdir, published.voms_files)
+        _write(vomsdir, voms_files)
 
 
 def _write(directory: Path, files: dict[str, bytes]) -> None:
@@ -133,13 +139,15 @@ def _write(directory: Path, files: dict[str, bytes]) -> None:
     click.echo(f"wrote {len(files)} files into {directory}")
 
 
-def _published(settings: Settings) -> Published:
+def _published(settings: Settings) -> tuple[Published, dict[str, bytes]]:
+    """Return what is to be trusted, and the files of the VOMS trust directory."""
     if isinstance(settings.authority, LocalAuthority):
         _require(settings)  # which is not made by asking what is published of it
 
-    async def ask() -> Published:
+    async def ask() -> tuple[Published, dict[str, bytes]]:
         async with in_process(settings) as services:
-            return await services.publisher.published()
+            published = await services.publisher.published(Deadline.after(_PUBLISH_SECONDS))
+            return published, services.publisher.voms_files()
 
     return asyncio.run(ask())
 

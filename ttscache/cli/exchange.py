@@ -94,6 +94,9 @@ def command(
 
 def _write_idtoken(issued: IdToken, out: str | None, output_format: str) -> None:
     target = None if out in {None, "-"} else _existing(Path(str(out)))
+    if target is None and output_format == "json":
+        options.show_json({"token": issued.token, "expires_in": issued.expires_in, "scopes": list(issued.scopes)})
+        return
     if target is None:
         click.echo(issued.token)
         return

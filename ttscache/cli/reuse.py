@@ -30,8 +30,8 @@ _MODES = frozenset({0o400, 0o600})
 class Wanted:
     """What a file must be to be kept. None is when the profile is not ``allowed``: the refusal is the daemon's.
 
-    ``identity`` and ``issuer`` are None where the authority brings them along; no file is kept then. ``fqans`` are
-    by VO.
+    ``identity`` is None where the authority brings the DN along, and no file is kept then; ``issuer`` is None where
+    it is not known before. ``fqans`` are by VO.
     """
 
     identity: str | None
@@ -55,20 +55,31 @@ class Wanted:
             if refused is not None:
                 raise ClientError(refused["code"], refused["detail"], status=_REFUSED)
             profiles = decision["profiles"]  # type: ignore[index] # without a refusal there is one
-            name = profile or next(name for name, each in profiles.items() if each["type"] == _PROXY)
+            proxies = [name for name, each in profiles.items() if each["type"] == _PROXY]
+            if profiles and (not proxies or (profile in profiles and profile not in proxies)):
+                raise _wrong_type(profile)
+            name = profile or proxies[0]
             chosen = profiles.get(name, _ANY_PROXY)
+            asked = _by_vo(fqans or decision["fqans"], chosen["vos"])  # type: ignore[index] # as above
+            carried = not fqans or sum(map(len, asked.values())) == len(dict.fromkeys(fqans))
             return cls(
                 identity=decision["dn"],  # type: ignore[index] # as above
                 issuer=whoami["authority"],
                 key=KeyKind(chosen["key"]),
                 kind=ProxyKind.LIMITED if (chosen["limited"] if limited is None else limited) else ProxyKind.FULL,
-                fqans=_by_vo(fqans or decision["fqans"], chosen["vos"]),  # type: ignore[index] # as above
-                allowed=name in profiles,
+                fqans=asked,
+                allowed=name in profiles and carried,
             )
         except FqanRefusedError as error:
             raise ClientError("request_invalid", str(error), status=_BAD_REQUEST) from None
-        except (LookupError, TypeError, ValueError, AttributeError, StopIteration):
+        except (LookupError, TypeError, ValueError, AttributeError):
             raise ClientError("answer_invalid", "the daemon's answer is not about a token", status=_OK) from None
+
+
+def _wrong_type(profile: str | None) -> ClientError:
+    if profile is None:
+        return ClientError("profile_refused", "the rule allows no profile that gives proxies", status=_REFUSED)
+    return ClientError("request_invalid", f"profile '{profile}' gives no proxies", status=_BAD_REQUEST)
 
 
 def reusable(path: Path, wanted: Wanted, min_left: timedelta) -> dict[str, object] | None:
@@ -93,7 +104,7 @@ def reusable(path: Path, wanted: Wanted, min_left: timedelta) -> dict[str, objec
         not_after - now > min_left
         and credential.leaf.not_valid_before_utc <= now
         and DistinguishedName(end_entity.subject).slash == wanted.identity
-        and DistinguishedName(end_entity.issuer).slash == wanted.issuer
+        and wanted.issuer in {None, DistinguishedName(end_entity.issuer).slash}
         and credential.leaf.issuer == end_entity.subject
         and kind_of(require_strong(credential.leaf.public_key())) is wanted.key
         and info.kind is wanted.kind
@@ -110,7 +121,7 @@ def reusable(path: Path, wanted: Wanted, min_left: timedelta) -> dict[str, objec
 
 
 def _by_vo(fqans: Sequence[str], vos: Sequence[str]) -> dict[str, tuple[Fqan, ...]]:
-    parsed = [Fqan.parse(fqan) for fqan in fqans]
+    parsed = dict.fromkeys(Fqan.parse(fqan) for fqan in fqans)
     by_vo = {vo: tuple(fqan for fqan in parsed if fqan.vo == vo) for vo in vos}
     return {vo: fqans for vo, fqans in by_vo.items() if fqans}
 

@@ -55,6 +55,7 @@ class Builder:
         store = self._attempt(("store",), build_server.store)
         rules = self._all("mapping", self._mapping(profiles, voms).rule)
         self._check_authority(authority, issuers, voms)
+        self._require_distinct_voms(profiles, voms)
         self._require_distinct("issuers")
         self._require_distinct("mapping")
         if self.mistakes or self._broken or server is None or authority is None or store is None:
@@ -124,6 +125,22 @@ class Builder:
         for name, each in voms.items():
             if isinstance(each, LocalVoms) and each.credential is None:
                 self._notes.wrong(("voms", name), "without a local CA it needs `cert` and `key`")
+
+    def _require_distinct_voms(
+        self, profiles: Mapping[str | int, Profile], voms: Mapping[str | int, LocalVoms | RemoteVoms]
+    ) -> None:
+        """Two authorities under one VO and host would share an .lsc file, two of one VO a place in a proxy."""
+        seen: set[tuple[str, str]] = set()
+        for name, each in voms.items():
+            if (each.vo, each.host) in seen:
+                self._notes.wrong(("voms", name), f"VO '{each.vo}' has an authority under host '{each.host}' already")
+            seen.add((each.vo, each.host))
+        for name, profile in profiles.items():
+            vos = [
+                voms[each].vo for each in (profile.voms if isinstance(profile, ProxyProfile) else ()) if each in voms
+            ]
+            if len(set(vos)) < len(vos):
+                self._notes.wrong(("profiles", name, "voms"), "a proxy carries the attributes of a VO once")
 
     def _names(self, section: str) -> list[str | None]:
         entries = self._root.get(section)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path as FilePath
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -146,7 +147,9 @@ def _remote_voms(notes: Notes, path: Path, part: Mapping[str, Any], vo: str, lif
         notes.wrong((*path, "url"), reason)
     lsc = notes.noted((*path, "lsc"), lambda: _lsc(notes.directory / part["lsc"], vo), b"")
     anchors = _anchors(notes, path, part)
-    return RemoteVoms(vo, part["url"].rstrip("/"), lifetime, lsc, notes.directory / part["ca_file"], anchors)
+    host = part.get("host") or urlsplit(part["url"]).hostname or ""
+    ca_file = notes.directory / part["ca_file"]
+    return RemoteVoms(vo, part["url"].rstrip("/"), host, lifetime, lsc, ca_file, anchors)
 
 
 def _lsc(file: FilePath, vo: str) -> bytes:

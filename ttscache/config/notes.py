@@ -16,6 +16,7 @@ from ttscache.config.secrets import SecretError
 from ttscache.mapping.template import Template, TemplateError
 
 _Part = TypeVar("_Part")
+_LONGEST = 36500 * 86400
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # two letters are fit in every place of a DN
 SAMPLE_CLAIM = "xx"
@@ -55,6 +56,9 @@ class Notes:
         seconds = int(text[:-1]) * _UNITS[text[-1]]
         if seconds < at_least:
             self.wrong(path, f"must be at least {at_least}s")
+        if seconds > _LONGEST:
+            self.wrong(path, "must be at most 36500d")
+            seconds = _LONGEST
         return float(seconds)
 
     def lifetimes(self, path: Path, part: Mapping[str, Any]) -> tuple[int, int, int]:

@@ -143,10 +143,11 @@ class LocalVoms:
 
 @dataclass(frozen=True)
 class RemoteVoms:
-    """A VOMS server elsewhere. ``lsc`` is the content of the file that names its signer."""
+    """A VOMS server elsewhere. ``lsc`` is the content of the file that names its signer, and ``host`` its name."""
 
     vo: str
     url: str
+    host: str
     lifetime: float
     lsc: bytes
     ca_file: Path

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import combinations, product
+from itertools import product
 from math import prod
 
 from proxy_gen.errors import NameRefusedError
+from proxy_gen.mapfiles.pattern_index import PatternIndex
 from proxy_gen.mapfiles.patterns import Account, Hole, NamePattern
 from ttscache.mapping.engine import is_account, unfit_in_account, unfit_in_dn
 from ttscache.mapping.rules import Rule
@@ -34,13 +35,15 @@ class LeftOut:
 class Grant:
     """Names that a rule can give, and their account; None where it gives none.
 
-    ``unclear`` says why the account cannot be told from the name; it may then be any.
+    ``unclear`` says why the account cannot be told from the name; it may then be any. ``fixed`` are claims whose values
+    the rule's conditions fix, as they are in this grant.
     """
 
     rule: str
     pattern: NamePattern
     account: Account | None
     unclear: str | None = None
+    fixed: Mapping[str, str] = field(default_factory=dict)
 
     def accounts(self, name: str) -> frozenset[str | None] | None:
         """Return the accounts that this gives with a name (empty where it never gives it), None if they are unclear."""
@@ -57,12 +60,23 @@ class Grant:
 class Standing:
     """A grant among the others: ``excluded`` are names that another gives with another account as well.
 
-    ``clash`` says which rule cannot be told from it by any name.
+    ``taken`` are names that an earlier rule gives for certain, so that this never does. ``clash`` says which rule cannot
+    be told from it by any name.
     """
 
     grant: Grant
     excluded: dict[str, str] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
     clash: str | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it never gives anything, for its one name is taken."""
+        return self.grant.pattern.literal in self.taken
+
+    def accounts(self, name: str) -> frozenset[str | None] | None:
+        """Return what the grant does, but for names that are taken."""
+        return frozenset() if name in self.taken else self.grant.accounts(name)
 
     def met(self, other: Grant) -> None:
         """Take note of a grant that contradicts this one."""
@@ -75,14 +89,66 @@ class Standing:
             self.clash = f"rule '{other.rule}' can give the same DN with another account, which a DN cannot tell"
 
 
-def standings(rules: Sequence[Rule]) -> list[Standing]:
-    """Return what the rules give, in their order, with what contradicts it."""
-    found = [Standing(grant) for rule in rules for grant in grants(rule)]
-    for one, other in combinations(found, 2):
-        if contradict(one.grant, other.grant):
-            one.met(other.grant)
-            other.met(one.grant)
-    return found
+class Standings:
+    """What the rules give, in their order, with what contradicts it."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = {rule.name: rule for rule in rules}
+        self._all = [Standing(grant) for rule in rules for grant in grants(rule)]
+        self._index = PatternIndex([standing.grant.pattern for standing in self._all])
+        open_pairs = [pair for pair in self._contradicting() if not self._is_settled(*pair)]
+        for one, other in open_pairs:
+            if not one.is_idle and not other.is_idle and not _is_taken(one, other):
+                one.met(other.grant)
+                other.met(one.grant)
+        self._all = [standing for standing in self._all if not standing.is_idle]
+        self._index = PatternIndex([standing.grant.pattern for standing in self._all])
+
+    def __iter__(self) -> Iterator[Standing]:
+        """Iterate over those that give anything."""
+        return iter(self._all)
+
+    def of(self, name: str) -> list[Standing]:
+        """Return those that may give a name."""
+        return [self._all[position] for position in self._index.may_match(name)]
+
+    def _contradicting(self) -> Iterator[tuple[Standing, Standing]]:
+        for at, one in enumerate(self._all):
+            for position in self._index.may_overlap(one.grant.pattern):
+                other = self._all[position]
+                if position > at and contradict(one.grant, other.grant):
+                    yield one, other
+
+    def _is_settled(self, one: Standing, other: Standing) -> bool:
+        """Tell whether the earlier has its one name for certain, and make it the later's no more."""
+        name = one.grant.pattern.literal
+        earlier, later = self._rules[one.grant.rule], self._rules[other.grant.rule]
+        if name is None or earlier is later or not _decides(earlier, later, other.grant, name):
+            return False
+        other.taken.add(name)
+        return True
+
+
+def _is_taken(one: Standing, other: Standing) -> bool:
+    """Tell whether the one name in which two contradict each other is one that either never gives."""
+    return one.grant.pattern.literal in other.taken or other.grant.pattern.literal in one.taken
+
+
+def _decides(earlier: Rule, later: Rule, grant: Grant, name: str) -> bool:
+    """Tell whether everybody to whom the later rule could give this name meets what the earlier one asks."""
+    asked = earlier.when
+    if asked.client_id or asked.groups or asked.scopes or asked.entitlements or asked.claims:
+        return False
+    if asked.issuer and not (later.when.issuer and set(later.when.issuer) <= set(asked.issuer)):
+        return False
+    if not asked.sub:
+        return True
+    for claims in grant.pattern.bindings(name):
+        known = {**grant.fixed, **claims}
+        subjects = {known["sub"]} if "sub" in known else set(later.when.sub)
+        if not subjects or not subjects <= set(asked.sub):
+            return False
+    return True
 
 
 def contradict(one: Grant, other: Grant) -> bool:
@@ -145,10 +211,12 @@ def _variant(rule: Rule, template: Template, claims: Mapping[str, str]) -> Grant
         account = None if rule.account is None else _with_values(rule.account, claims, in_dn=False)
     except ClaimUnfitError:
         return None  # the mapping refuses it as well
-    return _grant(rule, dn, account, None)
+    return _grant(rule, dn, account, None, claims)
 
 
-def _grant(rule: Rule, dn: Template, account: Template | None, unclear: str | None) -> Grant | None:
+def _grant(
+    rule: Rule, dn: Template, account: Template | None, unclear: str | None, fixed: Mapping[str, str] | None = None
+) -> Grant | None:
     given = Account("")
     if account is not None and unclear is None:
         given, unclear = _account(account)
@@ -162,12 +230,12 @@ def _grant(rule: Rule, dn: Template, account: Template | None, unclear: str | No
     except NameRefusedError:
         return None
     if account is None:
-        return Grant(rule.name, pattern, None)
+        return Grant(rule.name, pattern, None, fixed=fixed or {})
     if unclear is None and given.claim is None and not is_account(given.prefix):
         return None
     if unclear is None and given.claim is not None and given.claim not in pattern.claims:
         unclear = f"its account has the claim '{given.claim}', which is not in its DN"
-    return Grant(rule.name, pattern, given, unclear)
+    return Grant(rule.name, pattern, given, unclear, fixed or {})
 
 
 def _account(template: Template) -> tuple[Account, str | None]:

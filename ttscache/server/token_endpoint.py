@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -61,19 +62,24 @@ async def exchange(request: web.Request) -> web.StreamResponse:
     identity = await services.verifier.verify(token, deadline)
     if first_value(fields, "requested_token_type") == CONDOR_IDTOKEN_TYPE:
         issued = await services.broker.issue_idtoken(identity, token, wanted, deadline)
-        return _answer(issued.token, CONDOR_IDTOKEN_TYPE, issued.expires_at, scope=" ".join(issued.scopes))
+        scope = {"scope": " ".join(issued.scopes)}
+        return _answer(issued.token, CONDOR_IDTOKEN_TYPE, issued.expires_at, issued.shortened_by, scope)
     credential = await services.broker.issue(identity, token, wanted, deadline)
-    return _answer(credential.pem.decode(), X509_PROXY_TYPE, credential.not_after)
+    return _answer(credential.pem.decode(), X509_PROXY_TYPE, credential.not_after, credential.shortened_by, {})
 
 
-def _answer(issued: str, kind: str, expires_at: float, **more: str) -> web.Response:
-    body = {
+def _answer(
+    issued: str, kind: str, expires_at: float, shortened_by: tuple[str, ...], more: Mapping[str, object]
+) -> web.Response:
+    body: dict[str, object] = {
         "access_token": issued,
         "issued_token_type": kind,
         "token_type": "N_A",
         "expires_in": max(0, int(expires_at - time.time())),
     }
-    return web.json_response(body | more, headers={**NO_STORE, "Pragma": "no-cache"})  # RFC 6749 section 5.1
+    if shortened_by:
+        body["shortened_by"] = shortened_by
+    return web.json_response({**body, **more}, headers={**NO_STORE, "Pragma": "no-cache"})  # RFC 6749 section 5.1
 
 
 def _fields(request: web.Request, body: bytes) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from ttscache.broker.publishing import Published
 from ttscache.errors import NotFoundError
+from ttscache.net.deadline import Deadline
 from ttscache.server.parsing import is_known, refuse_unknown
 from ttscache.server.services import services_of
 
@@ -46,7 +47,8 @@ async def anchors(request: web.Request) -> web.StreamResponse:
 
 async def vomsdir(request: web.Request) -> web.StreamResponse:
     """Answer with the files of a VOMS trust directory."""
-    return _answer(request, archive((await _published(request)).voms_files), "application/gzip")
+    refuse_unknown(request.query, set(), "query parameter")
+    return _answer(request, archive(services_of(request).publisher.voms_files()), "application/gzip")
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:
@@ -65,7 +67,8 @@ def archive(files: Mapping[str, bytes]) -> bytes:
 
 async def _published(request: web.Request) -> Published:
     refuse_unknown(request.query, set(), "query parameter")
-    return await services_of(request).publisher.published()
+    services = services_of(request)
+    return await services.publisher.published(Deadline.after(services.settings.server.deadline))
 
 
 def _answer(request: web.Request, body: bytes, content_type: str) -> web.Response:

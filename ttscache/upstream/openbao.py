@@ -37,8 +37,8 @@ class PkiEngine:
 
     def __init__(self, url: str, mount: str, role: str, token: Callable[[], str], fetcher: Fetcher) -> None:
         """``token`` returns the token as it is now, or raises SignerUnavailableError."""
-        self._url = f"{url}/v1/{mount}"
-        self._role = role
+        self.url = f"{url}/v1/{mount}"
+        self.role = role
         self._token = token
         self._fetcher = fetcher
         self.circuit = Circuit()
@@ -56,7 +56,7 @@ class PkiEngine:
             "format": "pem",
         }
         headers = {"X-Vault-Token": self._token()}
-        url = f"{self._url}/sign-verbatim/{self._role}"
+        url = f"{self.url}/sign-verbatim/{self.role}"
         answer = await self._call(deadline, lambda: self._fetcher.post_json(url, document, deadline, headers))
         try:
             return x509.load_pem_x509_certificate(json.loads(answer)["data"]["certificate"].encode())
@@ -66,7 +66,7 @@ class PkiEngine:
     async def state(self, deadline: Deadline) -> PkiState:
         """Return what is to be trusted now. Raises :class:`SignerUnavailableError`."""
         chain, crl = [
-            await self._call(deadline, lambda path=path: self._fetcher.get(f"{self._url}/{path}", deadline))  # type: ignore[misc]
+            await self._call(deadline, lambda path=path: self._fetcher.get(f"{self.url}/{path}", deadline))  # type: ignore[misc]
             for path in ("ca_chain", "crl")
         ]
         try:

@@ -6,9 +6,11 @@ its message names the user and quotes what was sent.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import os
+import re
 import ssl
 from collections.abc import Iterable
 from typing import NoReturn
@@ -41,6 +43,8 @@ _REFUSALS = {
 }
 _UNKNOWN = frozenset({"NoSuchUser", "1001"})
 _AUP = "wants the holder to sign its Acceptable Usage Policy; sign it and try again"
+# not the AUP of a group's or a person's name
+_SIGN_AUP = re.compile(r"\bsign(?:ed)?\b[^.]*\bAUP\b")
 _SERVER_ERROR = 500
 
 
@@ -70,7 +74,7 @@ class VomsServer:
         # the characters of an FQAN mean nothing in a query; servers of old do not decode them
         asked = quote(",".join(fqan.short for fqan in fqans), safe="/=,")
         url = f"{self._url}/generate-ac?fqans={asked}&lifetime={lifetime}"
-        tls = _client_context(self._anchors, chain, key)
+        tls = await asyncio.to_thread(_client_context, self._anchors, chain, key)  # it reads all the CAs
         return await guarded(
             self.circuit, deadline, lambda: self._fetcher.get(url, deadline, tls=tls), self._read, self._unavailable
         )
@@ -94,7 +98,7 @@ class VomsServer:
 
     def _refuse(self, code: str, told: str, answer: Answer) -> NoReturn:
         # it may be told as a suspension, and the name of whoever is unknown may hold anything
-        reason = _AUP if "AUP" in told and code not in _UNKNOWN else _REFUSALS.get(code)
+        reason = _AUP if _SIGN_AUP.search(told) and code not in _UNKNOWN else _REFUSALS.get(code)
         if reason is not None:
             raise FqanRefusedError(f"the VO '{self._vo}' {reason}")
         if answer.status >= _SERVER_ERROR or code == "InternalError":
