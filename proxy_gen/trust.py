@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from cryptography import x509
@@ -22,7 +22,8 @@ from proxy_gen.names import DistinguishedName
 from proxy_gen.namespaces import Namespaces, namespaces_file
 from proxy_gen.signing_policy import SigningPolicy, signing_policy_file
 
-_CERTIFICATE_FILE = re.compile(r"[0-9a-f]{8}\.[0-9]{1,2}\Z")
+_CERTIFICATE_FILE = re.compile(r"([0-9a-f]{8})\.[0-9]{1,2}\Z")
+_MAX_OF_ONE_HASH = 100
 _CRL_FILE = re.compile(r"([0-9a-f]{8})\.r[0-9]{1,2}\Z")
 _POLICY_FILE = re.compile(r"[0-9a-f]{8}\.(signing_policy|namespaces)\Z")
 
@@ -72,12 +73,14 @@ class TrustAnchors:
     """The CA certificates that a verifier trusts, by subject, and what restricts them.
 
     ``restrictions`` is None for certificates that were trusted without a directory: they may sign any name then.
-    ``require_crls`` refuses what no CRL can clear, as ``openssl verify -crl_check_all`` does.
+    ``require_crls`` refuses what no CRL can clear, as ``openssl verify -crl_check_all`` does. ``malformed`` are the
+    files that hold no certificate, by the hash that they would be looked up under.
     """
 
     by_subject: Mapping[x509.Name, tuple[x509.Certificate, ...]]
     restrictions: Mapping[x509.Name, Restrictions] | None = None
     require_crls: bool = False
+    malformed: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, certificates: Iterable[x509.Certificate]) -> TrustAnchors:
@@ -93,20 +96,23 @@ class TrustAnchors:
     def from_files(cls, files: Mapping[str, bytes], *, require_crls: bool = False) -> TrustAnchors:
         """Trust a directory, given as name -> content: ``HASH.N``, ``.rN``, ``.signing_policy`` and ``.namespaces``.
 
-        Raises :class:`CredentialFileError` (``trust_malformed``) naming the file that holds no certificate. What is
-        wrong with another file is told when a chain needs it.
+        It is read as OpenSSL reads it: a CA counts under its subject's hash alone, numbered from 0 without a gap, up
+        to a file that is none. What is wrong with a file is told when a chain needs it.
         """
         certificates: list[x509.Certificate] = []
-        for name in sorted(filter(_CERTIFICATE_FILE.match, files)):
-            try:
-                found = x509.load_pem_x509_certificates(files[name])
-            except (ValueError, x509.InvalidVersion):
-                raise CredentialFileError("trust_malformed", f"{name} holds no PEM certificate") from None
-            if not all(map(_is_readable, found)):
-                raise CredentialFileError("trust_malformed", f"{name} has a malformed name or time")
-            certificates += found
+        malformed: dict[str, str] = {}
+        for digest in sorted({found[1] for name in files if (found := _CERTIFICATE_FILE.match(name))}):
+            for number in range(_MAX_OF_ONE_HASH):
+                name = f"{digest}.{number}"
+                if name not in files:
+                    break
+                parsed = _parsed(files[name])
+                if parsed is None:
+                    malformed[digest] = name
+                    break
+                certificates += [each for each in parsed if subject_hash(each.subject) == digest]
         by_subject = cls.of(certificates).by_subject
-        return cls(by_subject, {name: _restrictions(name, files) for name in by_subject}, require_crls)
+        return cls(by_subject, {name: _restrictions(name, files) for name in by_subject}, require_crls, malformed)
 
     def issuers_of(self, certificate: x509.Certificate) -> tuple[x509.Certificate, ...]:
         """Return the anchors with the name of this certificate's issuer."""
@@ -126,6 +132,14 @@ def _restrictions(name: x509.Name, files: Mapping[str, bytes]) -> Restrictions:
         files.get(f"{new}.signing_policy"),
         files.get(f"{new}.namespaces"),
     )
+
+
+def _parsed(content: bytes) -> list[x509.Certificate] | None:
+    try:
+        found = x509.load_pem_x509_certificates(content)
+    except (ValueError, x509.InvalidVersion):
+        return None
+    return found if all(map(_is_readable, found)) else None
 
 
 def _is_readable(certificate: x509.Certificate) -> bool:

@@ -37,11 +37,14 @@ from proxy_gen.trust import Restrictions, TrustAnchors, subject_hash
 class VerifiedChain:
     """A chain that holds.
 
-    ``identity`` is the EEC's subject, the name that consumers map; ``proxies`` are the kinds from the EEC down;
-    ``limited`` is set when any of them is limited; the times are the narrowest of the whole path.
+    ``identity`` is the name that consumers map: the EEC's subject, or that of the independent proxy nearest to the
+    leaf, which inherits nothing (RFC 3820 section 3.8.2). It stands at ``identity_depth``; what is said above it says
+    nothing of the holder. ``proxies`` are the kinds from the EEC down; ``limited`` is set when any of them is limited;
+    the times are the narrowest of the whole path.
     """
 
     identity: DistinguishedName
+    identity_depth: int
     end_entity: x509.Certificate
     anchor: x509.Certificate
     proxies: tuple[ProxyKind, ...]
@@ -62,17 +65,8 @@ def verify(
     ``as_client`` asks of the extended key usages, where there are any, what TLS servers ask of their clients'.
     Raises :class:`VerificationError` with a stable code and the depth of the certificate at fault.
     """
-    if not chain:
-        raise VerificationError("chain_empty", 0, "no certificate is in the chain")
-    if len(chain) > MAX_CHAIN:
-        raise VerificationError("chain_too_long", MAX_CHAIN, f"the chain has more than {MAX_CHAIN} certificates")
-    for depth, certificate in enumerate(chain):
-        require_readable(certificate, depth)
-    _require_no_duplicates(chain)
-    infos = _leading_proxies(chain)
+    infos = _proxies_above_end_entity(chain)
     depth_of_eec = len(infos)
-    if depth_of_eec == len(chain):
-        raise VerificationError("chain_incomplete", depth_of_eec - 1, "the proxy's end-entity certificate is missing")
     authorities = _path_to_root(chain, depth_of_eec, trust, now)
     path = [*chain[: depth_of_eec + 1], *authorities]
     _require_nothing_else(chain, path)
@@ -81,14 +75,46 @@ def verify(
         for depth, certificate in enumerate(path):
             require_client_use(certificate, depth)
     _check_restrictions(path, depth_of_eec, trust, now)
+    independent = (depth for depth, info in enumerate(infos) if info.kind is ProxyKind.INDEPENDENT)
+    identity_depth = next(independent, depth_of_eec)
     return VerifiedChain(
-        identity=DistinguishedName(chain[depth_of_eec].subject),
+        identity=DistinguishedName(chain[identity_depth].subject),
+        identity_depth=identity_depth,
         end_entity=chain[depth_of_eec],
         anchor=path[-1],
         proxies=tuple(info.kind for info in reversed(infos) if info.kind is not None),
         not_before=max(certificate.not_valid_before_utc for certificate in path),
         not_after=min(certificate.not_valid_after_utc for certificate in path),
     )
+
+
+def verify_proxies(chain: Sequence[x509.Certificate], now: datetime) -> None:
+    """Verify what needs nobody's trust: the proxies of a chain, leaf first, down from its end-entity certificate.
+
+    Raises as :func:`verify`. That it raises nothing says nothing of who signed the end-entity certificate.
+    """
+    infos = _proxies_above_end_entity(chain)
+    end_entity = chain[len(infos)]
+    require_sound(end_entity, len(infos))
+    require_time(end_entity, len(infos), now)
+    require_end_entity(end_entity, len(infos))
+    for depth in range(len(infos) - 1, -1, -1):
+        _check_proxy(chain[depth], chain[depth + 1], infos, depth, now)
+
+
+def _proxies_above_end_entity(chain: Sequence[x509.Certificate]) -> list[ProxyCertInfo]:
+    """Return the ProxyCertInfos of the proxies, leaf first, of a chain that has an end entity behind them."""
+    if not chain:
+        raise VerificationError("chain_empty", 0, "no certificate is in the chain")
+    if len(chain) > MAX_CHAIN:
+        raise VerificationError("chain_too_long", MAX_CHAIN, f"the chain has more than {MAX_CHAIN} certificates")
+    for depth, certificate in enumerate(chain):
+        require_readable(certificate, depth)
+    _require_no_duplicates(chain)
+    infos = _leading_proxies(chain)
+    if len(infos) == len(chain):
+        raise VerificationError("chain_incomplete", len(infos) - 1, "the proxy's end-entity certificate is missing")
+    return infos
 
 
 def _require_no_duplicates(chain: Sequence[x509.Certificate]) -> None:
@@ -123,6 +149,8 @@ def _path_to_root(
     certificate = chain[depth]
     while not path or path[-1].issuer != path[-1].subject:
         candidates = trust.issuers_of(certificate)
+        if not candidates and (file := trust.malformed.get(subject_hash(certificate.issuer))):
+            raise VerificationError("trust_malformed", depth + len(path), f"{file} holds no PEM certificate")
         if not candidates:
             raise VerificationError(
                 "untrusted", depth + len(path), "the issuer is not among the trusted CAs: " + _issuer(certificate)
@@ -149,17 +177,33 @@ def _check_path(path: Sequence[x509.Certificate], infos: Sequence[ProxyCertInfo]
     for depth in range(len(path) - 1, -1, -1):
         certificate = path[depth]
         issuer = path[min(depth + 1, len(path) - 1)]
-        require_sound(certificate, depth)
-        require_time(certificate, depth, now)
-        _require_signed_by(certificate, issuer, depth)
-        require_key_identifier(certificate, issuer, depth)
+        if depth < depth_of_eec:
+            _check_proxy(certificate, issuer, infos, depth, now)
+            continue
+        _check_any(certificate, issuer, depth, now)
         if depth > depth_of_eec:
             require_authority(certificate, depth, authorities_below=depth - depth_of_eec - 1)
-        elif depth == depth_of_eec:
-            require_end_entity(certificate, depth)
         else:
-            require_proxy(certificate, issuer, infos[depth], depth)
-            _require_policy_chain(infos, depth)
+            require_end_entity(certificate, depth)
+
+
+def _check_any(certificate: x509.Certificate, issuer: x509.Certificate, depth: int, now: datetime) -> None:
+    require_sound(certificate, depth)
+    require_time(certificate, depth, now)
+    _require_signed_by(certificate, issuer, depth)
+    require_key_identifier(certificate, issuer, depth)
+
+
+def _check_proxy(
+    certificate: x509.Certificate,
+    issuer: x509.Certificate,
+    infos: Sequence[ProxyCertInfo],
+    depth: int,
+    now: datetime,
+) -> None:
+    _check_any(certificate, issuer, depth, now)
+    require_proxy(certificate, issuer, infos[depth], depth)
+    _require_policy_chain(infos, depth)
 
 
 def _check_restrictions(

@@ -6,7 +6,7 @@ on its own: that it was given to this very end entity, by an authority that may 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from cryptography import x509
@@ -46,15 +46,35 @@ def verify_attributes(
     carries the one at fault: one that does not hold is a forgery or a theft, so nothing beside it counts either.
     """
     held: list[AttributeCertificate] = []
+    # what stands above an independent proxy was not said of its holder
+    for depth, each in _carried(chain[: verified.identity_depth + 1]):
+        _verify_one(_At(each, depth, now), verified.end_entity, voms, trust, host)
+        held.append(each)
+    return tuple(held)
+
+
+def verify_holder_and_time(
+    chain: Sequence[x509.Certificate], end_entity: x509.Certificate, now: datetime
+) -> tuple[AttributeCertificate, ...]:
+    """Return the attribute certificates of a chain after verifying what needs nobody's trust.
+
+    Raises as :func:`verify_attributes`. That it raises nothing says nothing of who signed them.
+    """
+    held = []
+    for depth, each in _carried(chain):
+        _verify_content(_At(each, depth, now), end_entity)
+        held.append(each)
+    return tuple(held)
+
+
+def _carried(chain: Sequence[x509.Certificate]) -> Iterator[tuple[int, AttributeCertificate]]:
     for depth, certificate in enumerate(chain):
         try:
             found = attribute_certificates(certificate)
         except AttributeCertificateError as error:
             raise VerificationError(error.code, depth, str(error)) from None
         for each in found:
-            _verify_one(_At(each, depth, now), verified.end_entity, voms, trust, host)
-            held.append(each)
-    return tuple(held)
+            yield depth, each
 
 
 def verify_attribute_certificate(
@@ -85,6 +105,14 @@ class _At:
 
 
 def _verify_one(at: _At, end_entity: x509.Certificate, voms: VomsTrust, trust: TrustAnchors, host: str | None) -> None:
+    _verify_content(at, end_entity)
+    ac = at.certificate
+    targeted = ac.targets is None or (host is not None and host.lower() in map(str.lower, ac.targets))
+    at.require(targeted, "ac_target", "it is for other hosts: " + ", ".join(ac.targets or ())[:_MAX_SHOWN])
+    _verify_signer(at, voms, trust)
+
+
+def _verify_content(at: _At, end_entity: x509.Certificate) -> None:
     ac = at.certificate
     at.require(_is_holder(ac, end_entity), "ac_holder", "it was given to another holder")
     at.require(ac.not_before <= at.now, "ac_not_yet_valid", f"valid only from {ac.not_before:%Y-%m-%dT%H:%M:%SZ}")
@@ -92,9 +120,6 @@ def _verify_one(at: _At, end_entity: x509.Certificate, voms: VomsTrust, trust: T
     fits = 0 < ac.serial < 1 << _MAX_SERIAL_BITS
     at.require(fits, "ac_serial", "its serial number is not positive, or has more than 20 octets")
     at.require(ac.is_final, "ac_revocation", "it does not say that no revocation is published for it")
-    targeted = ac.targets is None or (host is not None and host.lower() in map(str.lower, ac.targets))
-    at.require(targeted, "ac_target", "it is for other hosts: " + ", ".join(ac.targets or ())[:_MAX_SHOWN])
-    _verify_signer(at, voms, trust)
 
 
 def _is_holder(ac: AttributeCertificate, end_entity: x509.Certificate) -> bool:
@@ -109,6 +134,7 @@ def _is_holder(ac: AttributeCertificate, end_entity: x509.Certificate) -> bool:
 
 def _verify_signer(at: _At, voms: VomsTrust, trust: TrustAnchors) -> None:
     ac = at.certificate
+    at.require(ac.vo not in voms.malformed, "vomsdir_malformed", voms.malformed.get(ac.vo, ""))
     at.require(voms.knows(ac.vo), "ac_vo_unknown", "no authority of this VO is trusted here")
     try:
         chain = ac.chain if ac.chain and voms.trusts(ac.vo, ac.host, ac.chain) else _known_signer(at, voms)

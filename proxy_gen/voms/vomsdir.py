@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography import x509
 
@@ -29,25 +29,33 @@ LscChain = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class VomsTrust:
-    """The authorities that are trusted: ``chains`` of `.lsc` files by VO and host, and ``certificates`` by VO."""
+    """The authorities that are trusted: ``chains`` of `.lsc` files by VO and host, and ``certificates`` by VO.
+
+    ``malformed`` is what is wrong with a file, by VO.
+    """
 
     chains: Mapping[tuple[str, str], tuple[LscChain, ...]]
     certificates: Mapping[str, tuple[x509.Certificate, ...]]
+    malformed: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> VomsTrust:
         """Read the files of a VOMS trust directory, given as `VO/name` -> content.
 
-        Raises :class:`CredentialFileError` (``vomsdir_malformed``) naming the file.
+        What is wrong with a file is told when its VO is asked for.
         """
+        malformed: dict[str, str] = {}
         chains: dict[tuple[str, str], tuple[LscChain, ...]] = {}
         certificates: dict[str, tuple[x509.Certificate, ...]] = {}
         for name in sorted(files):
-            if lsc := _LSC.match(name):
-                chains[lsc["vo"], lsc["host"]] = _chains(name, files[name])
-            elif found := _CERTIFICATE.match(name):
-                certificates[found["vo"]] = (*certificates.get(found["vo"], ()), *_certificates(name, files[name]))
-        return cls(chains, certificates)
+            try:
+                if lsc := _LSC.match(name):
+                    chains[lsc["vo"], lsc["host"]] = _chains(name, files[name])
+                elif found := _CERTIFICATE.match(name):
+                    certificates[found["vo"]] = (*certificates.get(found["vo"], ()), *_certificates(name, files[name]))
+            except CredentialFileError as error:
+                malformed[name.partition("/")[0]] = str(error)
+        return cls(chains, certificates, malformed)
 
     def knows(self, vo: str) -> bool:
         """Tell whether any authority is trusted to speak for a VO."""

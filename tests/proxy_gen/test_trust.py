@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from proxy_gen.errors import CredentialFileError
+from proxy_gen.errors import CredentialFileError, VerificationError
 from proxy_gen.keys import KeyKind
 from proxy_gen.names import DistinguishedName
 from proxy_gen.trust import (
@@ -187,19 +187,65 @@ def test_which_files_matter(name: str, expected: bool) -> None:  # noqa: FBT001
     assert is_trust_file(name) is expected
 
 
+DIGEST = subject_hash(CA.certificate.subject)
+OLD = subject_hash_old(CA.certificate.subject)
+FILES = trust_directory([TrustedAuthority(CA.certificate, PEOPLE)])
+CHAIN = path([Delegation()]).signed()[:2]
+
+
+def refusal(files: Mapping[str, bytes]) -> tuple[str, int, str] | None:
+    """Return code, depth and message of what a directory makes of a chain of the CA, None where it holds."""
+    try:
+        verify([load(each) for each in CHAIN], TrustAnchors.from_files(files), NOW)
+    except VerificationError as error:
+        return error.code, error.depth, str(error)
+    return None
+
+
+def renamed(old: str, *new: str) -> dict[str, bytes]:
+    return {name: content for name, content in FILES.items() if name != old} | dict.fromkeys(new, FILES[old])
+
+
+@pytest.mark.parametrize(
+    "files, accepted",
+    [
+        (FILES, True),
+        (renamed(f"{OLD}.0"), True),
+        (renamed(f"{DIGEST}.0"), False),
+        (renamed(f"{DIGEST}.0", "00000000.0"), False),
+        (renamed(f"{DIGEST}.0", f"{DIGEST}.1"), False),
+        (renamed(f"{DIGEST}.0", f"{DIGEST}.00"), False),
+        (renamed(f"{DIGEST}.0", f"{DIGEST}.1") | {f"{DIGEST}.0": NAMESAKE.certificate_pem()}, True),
+        (renamed(f"{DIGEST}.0", f"{DIGEST}.2") | {f"{DIGEST}.0": NAMESAKE.certificate_pem()}, False),
+        (renamed(f"{DIGEST}.0", f"{DIGEST}.1") | {f"{DIGEST}.0": b"text"}, False),
+        (FILES | {f"{DIGEST}.1": b"text"}, True),
+        (FILES | {"00000000.0": b"text"}, True),
+    ],
+    ids=[
+        "ours", "new hash", "old hash", "wrong hash", "from 1", "two digits", "second", "gap", "behind text",
+        "before text", "beside text"
+    ],
+)  # fmt: skip
+def test_a_ca_is_found_where_openssl_finds_it(tmp_path: File, files: dict[str, bytes], accepted: bool) -> None:  # noqa: FBT001
+    assert (refusal(files) is None) is accepted
+    assert bool(openssl.verify(pem(CHAIN), written(files, tmp_path), now=NOW)) is accepted
+
+
 @given(st.binary(max_size=100) | st.binary(max_size=300).map(lambda octets: der.pem("CERTIFICATE", octets)))
 @settings(max_examples=150, deadline=None)
-def test_what_is_no_certificate_is_refused_by_the_name_of_its_file(content: bytes) -> None:
-    with pytest.raises(CredentialFileError, match=r"0123abcd\.0") as error:
-        TrustAnchors.from_files({"0123abcd.0": content})
-    assert error.value.code == "trust_malformed"
+def test_what_is_no_certificate_is_told_to_chains_that_need_it(content: bytes) -> None:
+    message = f"{DIGEST}.0 holds no PEM certificate"
+    assert refusal(FILES | {f"{DIGEST}.0": content}) == ("trust_malformed", 1, message)
+    assert TrustAnchors.from_files({"0123abcd.0": content}).malformed == {"0123abcd": "0123abcd.0"}
+    assert refusal(FILES | {"0123abcd.0": content}) is None
 
 
 @given(st.integers(1, len(CA.certificate_pem()) - 30))
 @settings(max_examples=60, deadline=None)
-def test_a_certificate_cut_short_is_refused(length: int) -> None:
-    with pytest.raises(CredentialFileError):
-        TrustAnchors.from_files({"0123abcd.0": CA.certificate_pem()[:length]})
+def test_a_certificate_cut_short_is_none(length: int) -> None:
+    told = refusal(FILES | {f"{DIGEST}.0": CA.certificate_pem()[:length]})
+    assert told is not None
+    assert told[0] == "trust_malformed"
 
 
 LATIN = der.name(der.Attribute(CN, der.T61, b"\xe9"))
@@ -210,13 +256,14 @@ LATIN = der.name(der.Attribute(CN, der.T61, b"\xe9"))
     [replace(Draft.of(CA.certificate), subject=LATIN), replace(Draft.of(CA.certificate), issuer=LATIN)],
     ids=["subject", "issuer"],
 )
-def test_an_unreadable_name_is_refused(draft: Draft) -> None:
+def test_what_has_an_unreadable_name_is_none(draft: Draft) -> None:
     bad = load(draft.sign(CA.key))
     with pytest.raises(CredentialFileError) as error:
         TrustAnchors.of([bad])
     assert error.value.code == "trust_malformed"
-    with pytest.raises(CredentialFileError, match=r"0123abcd\.0"):
-        TrustAnchors.from_files({"0123abcd.0": bad.public_bytes(Encoding.PEM)})
+    told = refusal(FILES | {f"{DIGEST}.0": bad.public_bytes(Encoding.PEM)})
+    assert told is not None
+    assert told[0] == "trust_malformed"
 
 
 def test_a_certificate_that_is_there_twice_is_trusted_once() -> None:

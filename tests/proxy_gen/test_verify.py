@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path as File
 
 import pytest
@@ -16,7 +17,7 @@ from proxy_gen.keys import KeyKind
 from proxy_gen.names import DistinguishedName
 from proxy_gen.proxy import ProxyKind, issue_proxy
 from proxy_gen.trust import TrustedAuthority, trust_directory
-from proxy_gen.verify import verify
+from proxy_gen.verify import verify, verify_proxies
 from tests.proxy_gen import libcrypto
 from tests.proxy_gen.chains import (
     DAY,
@@ -83,13 +84,74 @@ def test_what_we_issue_holds(made: tuple[list[Delegation], Path, int], data: st.
     chain = certificates[: data.draw(st.integers(len(certificates) - cas, len(certificates)))]
     found = verify(loaded(chain), trusting(*anchors), NOW)
     assert holds_for_openssl(chain, anchors)
-    assert found.identity == JANE
+    kinds = [delegation.kind for delegation in reversed(wanted)]
+    depth = kinds.index(ProxyKind.INDEPENDENT) if ProxyKind.INDEPENDENT in kinds else len(kinds)
+    assert found.identity_depth == depth
+    assert found.identity == DistinguishedName(load(certificates[depth]).subject)
     assert found.end_entity == load(certificates[-cas - 1])
     assert found.anchor == load(certificates[-1])
     assert found.proxies == tuple(delegation.kind for delegation in wanted)
     assert found.limited == any(delegation.kind is ProxyKind.LIMITED for delegation in wanted)
     assert found.not_before == max(link.draft.not_before for link in links.links)
     assert found.not_after == min(link.draft.not_after for link in links.links) == NOW + (HOUR if wanted else DAY)
+
+
+@pytest.mark.parametrize(
+    "kinds, depth",
+    [
+        ([ProxyKind.INDEPENDENT], 0),
+        ([ProxyKind.INDEPENDENT, ProxyKind.FULL], 1),
+        ([ProxyKind.INDEPENDENT, ProxyKind.INDEPENDENT, ProxyKind.LIMITED], 1),
+        ([ProxyKind.FULL, ProxyKind.INDEPENDENT], 0),
+        ([ProxyKind.FULL, ProxyKind.LIMITED], 2),
+    ],
+    ids=["alone", "above a full one", "two above a limited one", "below a full one", "none"],
+)
+def test_an_independent_proxy_is_somebody_else(kinds: list[ProxyKind], depth: int) -> None:
+    certificates = path([Delegation(kind) for kind in kinds]).signed()
+    found = verify(loaded(certificates[:-1]), trusting(certificates[-1]), NOW)
+    assert (found.identity_depth, found.end_entity) == (depth, load(certificates[-2]))
+    assert found.identity.name == load(certificates[depth]).subject
+
+
+PROXIES = path([Delegation(), Delegation(ProxyKind.LIMITED)]).signed()
+SOMEBODY = path([Delegation(), Delegation(ProxyKind.LIMITED)], eec_kind=KeyKind.ED25519).signed()
+TAMPERED = PROXIES[0][:-1] + bytes([PROXIES[0][-1] ^ 1])
+
+
+def proxies_refusal(chain: list[bytes], now: datetime) -> tuple[str, int] | None:
+    try:
+        verify_proxies(loaded(chain), now)
+    except VerificationError as error:
+        return error.code, error.depth
+    return None
+
+
+@pytest.mark.parametrize(
+    "chain, now, refusal",
+    [
+        (PROXIES[:3], NOW, None),
+        (PROXIES[2:3], NOW, None),
+        (PROXIES[:3], NOW + HOUR, ("expired", 1)),
+        (PROXIES[:3], NOW + DAY, ("expired", 2)),
+        (PROXIES[:3], NOW - DAY, ("not_yet_valid", 2)),
+        ([*PROXIES[:2], SOMEBODY[2]], NOW, ("signature", 1)),
+        ([PROXIES[0], *SOMEBODY[1:3]], NOW, ("issuer_mismatch", 0)),
+        (PROXIES[:2], NOW, ("chain_incomplete", 1)),
+        ([], NOW, ("chain_empty", 0)),
+        ([*PROXIES[:1], *PROXIES[:3]], NOW, ("chain_duplicate", 1)),
+        (PROXIES[3:], NOW, ("is_a_ca", 0)),
+        ([TAMPERED, *PROXIES[1:3]], NOW, ("signature", 0)),
+    ],
+    ids=[
+        "good", "end entity", "expired", "all expired", "early", "below another", "of another", "no end entity",
+        "empty", "twice", "CA", "tampered"
+    ],
+)  # fmt: skip
+def test_proxies_hold_without_anybodys_trust(
+    chain: list[bytes], now: datetime, refusal: tuple[str, int] | None
+) -> None:
+    assert proxies_refusal(chain, now) == refusal
 
 
 @pytest.mark.parametrize("kind", KeyKind)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path as File
 
 import pytest
 
+from proxy_gen.errors import VerificationError
+from proxy_gen.proxy import ProxyKind
 from proxy_gen.trust import TrustedAuthority, trust_directory
+from proxy_gen.voms.verify import verify_holder_and_time
 from proxy_gen.voms.vomsdir import VomsTrust
-from tests.proxy_gen.chains import NOW, TOP, authority
-from tests.proxy_gen.forge import Path
+from tests.proxy_gen.chains import HOUR, NOW, TOP, Delegation, authority, path
+from tests.proxy_gen.forge import Path, load
 from tests.proxy_gen.voms import forge, libvoms
 from tests.proxy_gen.voms.cases import CASES, Case
 from tests.proxy_gen.voms.makers import FILES
-from tests.proxy_gen.voms.world import issued, jane, refused, verified
+from tests.proxy_gen.voms.world import issued, jane, joe, refused, verified
 from tests.tools.programs import Verdict
 
 pytestmark = pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive")
@@ -71,3 +75,33 @@ def test_voms_reads_our_targets(certificates: File, tmp_path: File) -> None:
 
 def test_what_we_take_is_taken_by_voms() -> None:
     assert not [case.name for case in CASES if case.code is None and not case.by_voms]
+
+
+@pytest.mark.parametrize(
+    "chain, now, code",
+    [
+        (forge.carrying(jane(), issued().der), NOW, None),
+        (forge.carrying(jane(), issued(targets=["elsewhere.example"]).der), NOW, None),
+        (forge.carrying(joe(), issued().der), NOW, "ac_holder"),
+        (forge.carrying(jane(), issued().der), NOW - HOUR, "ac_not_yet_valid"),
+        (forge.carrying(jane(), issued().der), NOW + HOUR, "ac_expired"),
+        (forge.carrying(jane(), b"xx"), NOW, "ac_malformed"),
+    ],
+    ids=["good", "for another host", "stolen", "early", "expired", "malformed"],
+)
+def test_holder_and_time_need_nobodys_trust(chain: Path, now: datetime, code: str | None) -> None:
+    certificates = [load(certificate) for certificate in chain.signed()[:-1]]
+    if code is None:
+        (found,) = verify_holder_and_time(certificates, certificates[-1], now)
+        assert found.vo == "cms"
+        return
+    with pytest.raises(VerificationError) as error:
+        verify_holder_and_time(certificates, certificates[-1], now)
+    assert (error.value.code, error.value.depth) == (code, 0)
+
+
+def test_what_is_said_above_an_independent_proxy_is_said_of_somebody_else() -> None:
+    delegated = path([Delegation(), Delegation(ProxyKind.INDEPENDENT), Delegation()])
+    above, own, below = (forge.carrying(delegated, issued(delegated).der, depth=depth) for depth in (2, 1, 0))
+    assert verified(above) == ()
+    assert [len(verified(each)) for each in (own, below)] == [1, 1]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from proxy_gen.ca import CertificateAuthority
 from proxy_gen.credential import Credential
-from proxy_gen.errors import CredentialFileError
+from proxy_gen.errors import VerificationError
 from proxy_gen.keys import KeyKind
 from proxy_gen.names import DistinguishedName
 from proxy_gen.trust import TrustAnchors, TrustedAuthority, trust_directory
@@ -117,17 +117,18 @@ def test_an_lsc_file_that_names_nobody_trusts_nobody(content: bytes) -> None:
     ],
     ids=["one line", "three lines", "one in the second", "another form", "PEM", "no text", "too long"],
 )
-def test_a_malformed_lsc_file_is_refused_by_name(content: bytes) -> None:
-    with pytest.raises(CredentialFileError) as error:
-        lsc(content)
-    assert error.value.code == "vomsdir_malformed"
-    assert LSC in str(error.value)
+def test_a_malformed_lsc_file_is_told_to_its_vo_by_name(content: bytes) -> None:
+    assert refused(carrier(), voms=lsc(content)) == ("vomsdir_malformed", 0)
+    assert LSC in lsc(content).malformed["cms"]
+    # whom a file beside it trusts is not trusted either: it may be what the broken one was to narrow
+    beside = VomsTrust.from_files({LSC: content, "cms/voms.pem": PEM, **vomsdir([ATLAS])})
+    assert refused(carrier(), voms=beside) == ("vomsdir_malformed", 0)
+    assert verified(carrier(ATLAS), voms=beside)
 
 
 @pytest.mark.parametrize("separator", ["\v", "\f", "\x1c", "\x85", "\u2028", "\r"])
 def test_a_line_ends_with_a_line_feed_only(separator: str) -> None:
-    with pytest.raises(CredentialFileError):
-        lsc(f"{HOST}{separator}{CA_NAME}".encode())
+    assert set(lsc(f"{HOST}{separator}{CA_NAME}".encode()).malformed) == {"cms"}
 
 
 @pytest.mark.parametrize(
@@ -135,18 +136,17 @@ def test_a_line_ends_with_a_line_feed_only(separator: str) -> None:
     [b"", b"text", PEM[:-40], PEM.replace(b"MII", b"MIJ"), PEM * 100],
     ids=["empty", "text", "cut", "broken", "too long"],
 )
-def test_a_malformed_certificate_is_refused_by_name(content: bytes) -> None:
-    with pytest.raises(CredentialFileError) as error:
-        VomsTrust.from_files({"cms/voms.pem": content})
-    assert error.value.code == "vomsdir_malformed"
-    assert "cms/voms.pem" in str(error.value)
+def test_a_malformed_certificate_is_told_to_its_vo_by_name(content: bytes) -> None:
+    voms = VomsTrust.from_files({"cms/voms.pem": content, LSC: PAIR, **vomsdir([ATLAS])})
+    assert "cms/voms.pem" in voms.malformed["cms"]
+    assert refused(carrier(), voms=voms) == ("vomsdir_malformed", 0)
+    assert verified(carrier(ATLAS), voms=voms)
 
 
-def test_a_certificate_whose_name_cannot_be_read_is_refused() -> None:
+def test_a_certificate_whose_name_cannot_be_read_is_malformed() -> None:
     name = der.name(der.Attribute("2.5.4.3", der.T61, b"\xe9"))
     bad = load(replace(Draft.of(CMS.certificate), subject=name).sign(authority().key))
-    with pytest.raises(CredentialFileError):
-        pem(bad)
+    assert set(pem(bad).malformed) == {"cms"}
 
 
 def test_each_vo_trusts_its_own() -> None:
@@ -249,27 +249,22 @@ def test_a_revoked_signer_says_nothing() -> None:
 
 @given(st.dictionaries(st.sampled_from([LSC, "cms/a.pem", "x/y.0"]), st.binary(max_size=200)))
 @settings(max_examples=150, deadline=None)
-def test_random_octets_are_read_or_refused(files: dict[str, bytes]) -> None:
-    try:
-        VomsTrust.from_files(files)
-    except CredentialFileError as error:
-        assert error.code == "vomsdir_malformed"  # noqa: PT017 - to be read is well, too
-        assert "\n" not in str(error)  # noqa: PT017
+def test_random_octets_are_read_or_malformed(files: dict[str, bytes]) -> None:
+    malformed = VomsTrust.from_files(files).malformed
+    assert set(malformed) <= {name.partition("/")[0] for name in files}
+    assert not any("\n" in each for each in malformed.values())
 
 
 @given(st.integers(0, len(PEM) - 1), st.integers(0, 255))
 @settings(max_examples=150, deadline=None)
-def test_a_certificate_with_an_octet_changed_is_read_or_refused(position: int, octet: int) -> None:
+def test_a_certificate_with_an_octet_changed_is_read_or_malformed(position: int, octet: int) -> None:
     changed = PEM[:position] + bytes([octet]) + PEM[position + 1 :]
-    try:
-        found = VomsTrust.from_files({"cms/voms.pem": changed})
-    except CredentialFileError as error:
-        assert error.code == "vomsdir_malformed"  # noqa: PT017 - to be read is well, too
-        return
+    found = VomsTrust.from_files({"cms/voms.pem": changed})
     try:
         verified(WITHOUT_CERTIFICATES(), voms=found, trust=TRUST)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must be ours
-        assert getattr(error, "code", "").startswith("ac_"), error  # noqa: PT017
+    except VerificationError as error:
+        assert (error.code == "vomsdir_malformed") == bool(found.malformed)  # noqa: PT017 - to hold is well, too
+        assert error.code.startswith(("ac_", "vomsdir_"))  # noqa: PT017
 
 
 def test_targets_are_compared_as_hosts_are() -> None:
