@@ -16,6 +16,12 @@ MAX_FILE_BYTES = 256 * 1024
 # OpenSSL verifies no longer chains by default; nobody delegates so deep.
 MAX_CHAIN = 32
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----\r?\n[^-]*-----END \1-----")
+# the second is what OpenSSL reads as well
+_CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE")
+# in the block's label (PKCS#8), or its header (PKCS#1)
+_ENCRYPTED = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED", re.MULTILINE)
+# RFC 5280 section 4.1.2.2 has 20 octets; what is far beyond could not even be printed
+_MAX_SERIAL_BITS = 1024
 _KEY_LABELS = (b"PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY")
 
 
@@ -53,18 +59,9 @@ class Credential:
         """
         if len(pem) > MAX_FILE_BYTES:
             raise CredentialFileError("credential_too_large", f"the file has more than {MAX_FILE_BYTES} bytes")
-        if b"ENCRYPTED" in pem:  # in the block's label (PKCS#8) or its header (PKCS#1)
+        if _ENCRYPTED.search(pem):
             raise CredentialFileError("key_encrypted", "the private key is encrypted; a proxy's is not")
-        certificates, keys = [], []
-        blocks = list(_BLOCK.finditer(pem))
-        if len(blocks) != pem.count(b"-----BEGIN "):  # a file cut short is not a shorter chain
-            raise CredentialFileError("credential_malformed", "a PEM block in the file has no end or no sound begin")
-        for block in blocks:
-            label = block.group(1)
-            if label == b"CERTIFICATE":
-                certificates.append(block.group(0))
-            elif label in _KEY_LABELS:
-                keys.append(block.group(0))
+        certificates, keys = _blocks(pem)
         if len(certificates) > MAX_CHAIN:
             raise CredentialFileError("credential_too_large", f"more than {MAX_CHAIN} certificates are in the file")
         if len(keys) > 1:
@@ -72,6 +69,23 @@ class Credential:
         if not certificates:
             raise CredentialFileError("credential_empty", "no PEM certificate is in the file")
         return cls(tuple(_certificate(block) for block in certificates), _key(keys[0]) if keys else None)
+
+
+def _blocks(pem: bytes) -> tuple[list[bytes], list[bytes]]:
+    """Return the PEM blocks of certificates and of keys."""
+    certificates, keys = [], []
+    blocks = list(_BLOCK.finditer(pem))
+    if len(blocks) != pem.count(b"-----BEGIN "):  # a file cut short is not a shorter chain
+        raise CredentialFileError("credential_malformed", "a PEM block in the file has no end or no sound begin")
+    for block in blocks:
+        label = block.group(1)
+        if label in _CERTIFICATE_LABELS:
+            certificates.append(block.group(0).replace(b"X509 CERTIFICATE-----", b"CERTIFICATE-----"))
+        elif label in _KEY_LABELS:
+            keys.append(block.group(0))
+        elif label.endswith(b"CERTIFICATE"):  # to leave it out would make another chain
+            raise CredentialFileError("credential_malformed", "a certificate in the file is in a form not taken")
+    return certificates, keys
 
 
 def _certificate(pem: bytes) -> x509.Certificate:
@@ -83,6 +97,8 @@ def _certificate(pem: bytes) -> x509.Certificate:
         certificate.not_valid_before_utc, certificate.not_valid_after_utc  # noqa: B018
     except Exception:  # noqa: BLE001 - the parser's errors are of many types, and each means the same here
         raise CredentialFileError("credential_malformed", "a certificate in the file is malformed") from None
+    if certificate.serial_number.bit_length() > _MAX_SERIAL_BITS:
+        raise CredentialFileError("credential_malformed", "a certificate in the file has an outsized serial number")
     return certificate
 
 

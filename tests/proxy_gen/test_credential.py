@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from hypothesis import given, settings
@@ -66,6 +68,32 @@ def test_text_and_other_ends_of_lines_do_not_matter() -> None:
     assert same(Credential.parse(b"Certificate:\n    Data - text\n" + PEM), SAMPLE)
     parameters = der.pem("EC PARAMETERS", der.oid("1.2.840.10045.3.1.7"))
     assert same(Credential.parse(parameters + PEM), SAMPLE)
+
+
+def test_openssls_other_label_is_read() -> None:
+    assert same(Credential.parse(PEM.replace(b" CERTIFICATE-----", b" X509 CERTIFICATE-----")), SAMPLE)
+
+
+@pytest.mark.parametrize("label", ["TRUSTED CERTIFICATE", "ATTRIBUTE CERTIFICATE", "OLD CERTIFICATE"])
+def test_a_certificate_of_another_form_is_never_left_out(label: str) -> None:
+    other = BLOCKS[1].replace(b" CERTIFICATE-----", f" {label}-----".encode())
+    assert refused(BLOCKS[0] + KEY + other + BLOCKS[2]) == "credential_malformed"
+
+
+def test_text_about_encryption_does_not_matter() -> None:
+    assert same(Credential.parse(b"never ENCRYPTED, Proc-Type: 4,ENCRYPTED\n" + PEM), SAMPLE)
+    base64 = BLOCKS[1].replace(b"MII", b"ENCRYPTED", 1)
+    assert refused(BLOCKS[0] + base64) == "credential_malformed"
+
+
+@pytest.mark.parametrize("bits, taken", [(1024, True), (1025, False), (8000, False), (40_000, False)])
+def test_a_serial_number_has_bounds(bits: int, *, taken: bool) -> None:
+    draft = replace(LINKS.links[0].draft, serial=(1 << bits) - 1)
+    content = load(draft.sign(LINKS.links[1].key)).public_bytes(Encoding.PEM)
+    if taken:
+        assert Credential.parse(content).leaf.serial_number.bit_length() == bits
+    else:
+        assert refused(content) == "credential_malformed"
 
 
 def test_a_certificate_is_written_once() -> None:
