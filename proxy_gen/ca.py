@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 
 from cryptography import x509
@@ -28,6 +28,9 @@ from proxy_gen.names import DistinguishedName
 
 # notBefore lies this far back, for consumers whose clock is behind ours.
 BACKDATE = timedelta(minutes=5)
+# RFC 5280 section 4.1.2.5: the last that GeneralizedTime can say
+_LAST = datetime(9999, 12, 31, tzinfo=UTC)
+_MAX_SERIAL_BITS = 159  # what `cryptography` writes
 _NO_AUTHORITY = x509.BasicConstraints(ca=False, path_length=None)
 _CLIENT_AUTH = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
 
@@ -53,8 +56,13 @@ class CertificateAuthority:
     def create(
         cls, subject: DistinguishedName, kind: KeyKind, *, now: datetime, lifetime: timedelta
     ) -> CertificateAuthority:
-        """Make a self-signed CA. Raises :class:`proxy_gen.errors.NameRefusedError` for a name not to be minted."""
+        """Make a self-signed CA.
+
+        Raises :class:`proxy_gen.errors.NameRefusedError` for a name not to be minted, and :class:`IssuanceError`
+        (``lifetime``) for a lifetime of less than a second or past the year 9999.
+        """
         require_mintable(subject)
+        not_after = _end(now, lifetime)
         key = generate_key(kind)
         key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         builder = (
@@ -64,7 +72,7 @@ class CertificateAuthority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(whole_seconds(now) - BACKDATE)
-            .not_valid_after(whole_seconds(now) + lifetime)
+            .not_valid_after(not_after)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(key_usage(key_cert_sign=True, crl_sign=True), critical=True)
             .add_extension(key_id, critical=False)
@@ -124,16 +132,22 @@ class CertificateAuthority:
         """Sign a CRL (RFC 5280 section 5) over (serial, time of revocation) pairs.
 
         ``number`` must grow from one CRL to the next; ``lifetime`` is how long consumers may rely on this one.
+        Raises :class:`IssuanceError` (``lifetime``, ``crl_request``).
         """
+        next_update = _end(now, lifetime)
+        if number < 0:
+            raise IssuanceError("crl_request", "the CRL's number is negative")
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.certificate.subject)
             .last_update(whole_seconds(now) - BACKDATE)
-            .next_update(whole_seconds(now) + lifetime)
+            .next_update(next_update)
             .add_extension(self._authority_key_identifier, critical=False)
             .add_extension(x509.CRLNumber(number), critical=False)
         )
         for serial, when in revoked:
+            if not 0 < serial < 1 << _MAX_SERIAL_BITS:
+                raise IssuanceError("crl_request", "a serial number is not positive, or has more than 20 octets")
             entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(whole_seconds(when)).build()
             builder = builder.add_revoked_certificate(entry)
         return builder.sign(self.key, signature_hash(self.key))
@@ -141,6 +155,13 @@ class CertificateAuthority:
     def certificate_pem(self) -> bytes:
         """Return the CA certificate in PEM."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _end(now: datetime, lifetime: timedelta) -> datetime:
+    """Return the end of a lifetime. Raises IssuanceError (``lifetime``) for one that X.509 cannot say."""
+    if lifetime < timedelta(seconds=1) or lifetime > _LAST - now:
+        raise IssuanceError("lifetime", "the lifetime is less than a second, or ends after the year 9999")
+    return whole_seconds(now) + lifetime
 
 
 def whole_seconds(moment: datetime) -> datetime:

@@ -230,3 +230,37 @@ def test_a_ca_of_the_past_signs_nothing() -> None:
     with pytest.raises(IssuanceError) as error:
         ca.issue_eec(JANE, key(KeyKind.P_256).public_key(), now=NOW, lifetime=DAY)
     assert error.value.code == "issuer_expired"
+
+
+@pytest.mark.parametrize(
+    "lifetime",
+    [timedelta(), -DAY, timedelta(microseconds=999_999), timedelta(days=366 * 8000), timedelta.max, timedelta.min],
+    ids=["none", "negative", "less than a second", "past the year 9999", "greatest", "least"],
+)
+def test_a_ca_and_its_crl_end_when_x509_can_say_it(lifetime: timedelta) -> None:
+    with pytest.raises(IssuanceError) as error:
+        CertificateAuthority.create(JANE, KeyKind.P_256, now=NOW, lifetime=lifetime)
+    assert error.value.code == "lifetime"
+    with pytest.raises(IssuanceError) as error:
+        authority().crl([], number=1, now=NOW, lifetime=lifetime)
+    assert error.value.code == "lifetime"
+
+
+def test_a_ca_may_last_until_the_year_9999() -> None:
+    end = datetime(9999, 12, 31, tzinfo=UTC)
+    made = CertificateAuthority.create(JANE, KeyKind.P_256, now=NOW, lifetime=end - NOW)
+    assert made.certificate.not_valid_after_utc == end
+    assert made.crl([], number=1, now=NOW, lifetime=end - NOW).next_update_utc == end
+
+
+@pytest.mark.parametrize(
+    "number, serial", [(-1, 1), (1, 0), (1, -1), (1, 1 << 159), (1, 1 << 5000)],
+    ids=["negative number", "zero", "negative", "160 bits", "huge"],
+)  # fmt: skip
+def test_a_crl_holds_numbers_that_x509_can_say(number: int, serial: int) -> None:
+    with pytest.raises(IssuanceError) as error:
+        authority().crl([(serial, NOW)], number=number, now=NOW, lifetime=DAY)
+    assert error.value.code == "crl_request"
+    greatest = (1 << 159) - 1
+    crl = authority().crl([(greatest, NOW)], number=0, now=NOW, lifetime=DAY)
+    assert crl.get_revoked_certificate_by_serial_number(greatest) is not None
