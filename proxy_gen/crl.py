@@ -71,8 +71,10 @@ def require_not_revoked(
     """Refuse what the issuer revoked, or what its CRLs cannot clear.
 
     Of several CAs of one name, the CRLs that name the issuer's key, or none, count. Raises :class:`VerificationError`:
-    ``revoked``, ``crl_signature``, ``crl_key_usage``, ``crl_expired``, ``crl_not_yet_valid``.
+    ``revoked``, ``crl_signature``, ``crl_key_usage``, ``crl_expired``, ``crl_not_yet_valid``, ``crl_unsupported``.
     """
+    if _is_revoked_by_reasons(certificate):  # OpenSSL finds no CRL then that speaks of all of them
+        raise VerificationError("crl_unsupported", depth, "the certificate has CRLs of its own for some reasons")
     if not _may_sign(issuer):
         raise VerificationError("crl_key_usage", depth, "the issuer has a CRL, but its key usage lacks cRLSign")
     own = [crl for crl in crls if _may_be_of(crl, issuer)]
@@ -93,6 +95,15 @@ def crls_of(
     """Return the CRLs of this issuer's name, as OpenSSL compares names."""
     name = DistinguishedName(issuer.subject).canonical
     return [crl for crl in crls if DistinguishedName(crl.issuer).canonical == name]
+
+
+def _is_revoked_by_reasons(certificate: x509.Certificate) -> bool:
+    """Tell whether a certificate says that a CRL is of some reasons only (RFC 5280 section 4.2.1.13)."""
+    try:
+        points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    except x509.ExtensionNotFound:
+        return False
+    return any(point.reasons is not None for point in points)
 
 
 def _may_sign(issuer: x509.Certificate) -> bool:

@@ -241,6 +241,23 @@ def test_a_ca_that_may_not_sign_crls() -> None:
     assert not libcrypto.verify(certificates[:CA], certificates[CA:], NOW, crls=loaded, crl_check_all=True)
 
 
+@pytest.mark.parametrize("depth", [EEC, CA])
+def test_a_certificate_with_crls_for_some_reasons(depth: int) -> None:
+    place = [x509.UniformResourceIdentifier("http://ca.example/crl")]
+    for reasons, taken in (None, True), (frozenset([x509.ReasonFlags.key_compromise]), False):
+        points = x509.CRLDistributionPoints([x509.DistributionPoint(place, None, reasons, None)])
+        draft = LINKS.links[depth].draft.having(Extension.of(points))
+        chain = LINKS.bent(depth, draft).signed()
+        anchors = [load(certificate) for certificate in chain[CA:]]
+        lists = [good(ISSUING), good(TOPMOST)]
+        files = trust_directory([TrustedAuthority(each, (f"{TOP}/*",)) for each in anchors])
+        for anchor, crl in zip(anchors, lists, strict=True):
+            files[f"{subject_hash(anchor.subject)}.r0"] = crl
+        loaded = [x509.load_pem_x509_crl(crl) for crl in lists]
+        assert bool(libcrypto.verify(chain[:CA], chain[CA:], NOW, crls=loaded, crl_check_all=True)) is taken
+        assert told(files, required=True, chain=chain[:CA]) == (JANE if taken else ("crl_unsupported", depth))
+
+
 def test_a_crl_under_the_old_hash_counts_too() -> None:
     crl = DraftCrl.of(ISSUING).listing(SERIALS[EEC]).pem(ISSUING.key)
     files = directory() | {f"{subject_hash_old(ISSUING.certificate.subject)}.r0": crl}
