@@ -3,14 +3,12 @@
 It has no service: whoever gets through the handshake reads 404.
 """
 
-import http.client
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.acceptance.tls import ALERT, get
 from tests.tools.hostcert import HostCredential
-from tests.tools.minting import write_private
 from tests.tools.programs import Server, Verdict, dies_with_us, environment, need, serving, wait_for
 
 _NAMESPACE = "http://www.nordugrid.org/schemas"
@@ -36,34 +34,24 @@ _CONFIGURATION = f"""\
   </Chain>
 </ArcConfig>
 """
+# the alert has reached the client, so it was the server
+REFUSAL = ALERT
 _LISTENING = "0A"  # TCP_LISTEN in /proc/net/tcp
 
 
 class Arc:
     """A running server."""
 
-    def __init__(self, server: Server, port: int, directory: Path, trust_dir: Path) -> None:
+    def __init__(self, server: Server, port: int, trust_dir: Path) -> None:
         self._server = server
         self._port = port
-        self._directory = directory
         self._trust_dir = trust_dir
 
     def takes(self, pem: bytes) -> Verdict:
         """Connect with a proxy as the client certificate."""
         since = self._server.position()
-        context = ssl.create_default_context(capath=str(self._trust_dir))
-        connection = http.client.HTTPSConnection("localhost", self._port, timeout=10, context=context)
-        try:
-            # the client's own OpenSSL refuses the worst already here
-            context.load_cert_chain(write_private(self._directory / "proxy", pem))
-            connection.request("GET", "/")
-            status = connection.getresponse().status
-            ok, text = status == http.HTTPStatus.NOT_FOUND, str(status)
-        except (OSError, http.client.HTTPException) as error:
-            ok, text = False, repr(error)
-        finally:
-            connection.close()
-        return Verdict(ok, f"https: {text}\narched: {self._server.output(since)}")
+        said = get(self._port, self._trust_dir, "/", pem=pem)
+        return Verdict("HTTP/1.1 404" in said, f"https: {said}\narched: {self._server.output(since)}")
 
 
 @contextmanager
@@ -76,7 +64,7 @@ def arc(directory: Path, trust_dir: Path, host: HostCredential) -> Iterator[Arc]
     argv = dies_with_us(["arched", "-f", "-c", configuration])
     with serving(argv, log=directory / "arched.log", env=environment(), directory=directory) as server:
         pid = server.process.pid
-        yield Arc(server, wait_for(lambda: _port_of(pid), server.output), directory, trust_dir)
+        yield Arc(server, wait_for(lambda: _port_of(pid), server.output), trust_dir)
 
 
 def _port_of(pid: int) -> int | None:

@@ -9,18 +9,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
+from operator import attrgetter
+from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from proxy_gen.ca import key_usage
+from proxy_gen.ca import CertificateAuthority, key_usage
 from proxy_gen.credential import Credential
 from proxy_gen.keys import KeyKind
 from proxy_gen.names import DistinguishedName
 from proxy_gen.pci import encode
 from proxy_gen.proxy import ProxyKind
+from tests.acceptance.answers import Answer
 from tests.acceptance.site import JANE, OUTSIDER, Site
-from tests.tools.minting import DAY, HOUR, delegate, end_entity, key_of, resigned, tampered
+from tests.tools.minting import DAY, HOUR, delegate, end_entity, key_of, resigned, tampered, write_private
 
 
 class Consumer(Enum):
@@ -49,6 +54,19 @@ class Case:
     name: str
     make: Callable[[Site], bytes]
     taken_by: frozenset[Consumer]
+    # whose own client does not show it: what the server would say is not known
+    unshown_by: frozenset[Consumer] = NOBODY
+    mode: int = 0o600
+
+    def answer(self, consumer: Consumer) -> Answer:
+        """Return what a consumer is expected to say."""
+        if consumer in self.taken_by:
+            return Answer.TAKEN
+        return Answer.UNSHOWN if consumer in self.unshown_by else Answer.REFUSED
+
+    def write(self, site: Site, directory: Path) -> Path:
+        """Write the file into a directory."""
+        return write_private(directory / "proxy", self.pem(site), mode=self.mode)
 
     def pem(self, site: Site) -> bytes:
         """Return the file: made once, since all consumers can look at the same and RSA keys take their time."""
@@ -58,8 +76,8 @@ class Case:
 
 
 def cases(consumer: Consumer) -> list[object]:
-    """Return `case, taken` for `pytest.mark.parametrize`."""
-    return [pytest.param(case, consumer in case.taken_by, id=case.name.replace(" ", "-")) for case in CASES]
+    """Return `case, expected` for `pytest.mark.parametrize`."""
+    return [pytest.param(case, case.answer(consumer), id=case.name.replace(" ", "-")) for case in CASES]
 
 
 def _jane(site: Site) -> Credential:
@@ -80,11 +98,25 @@ def _depth(depth: int) -> Callable[[Site], bytes]:
     return make
 
 
-def _keys(eec: KeyKind, *, leaf: KeyKind = KeyKind.RSA_2048, rsa_ca: bool = False) -> Callable[[Site], bytes]:
+def _keys(
+    eec: KeyKind = KeyKind.P_256,
+    *,
+    leaf: KeyKind = KeyKind.RSA_2048,
+    ca: Callable[[Site], CertificateAuthority] = attrgetter("ca"),
+) -> Callable[[Site], bytes]:
     def make(site: Site) -> bytes:
-        return delegate(end_entity(site.rsa_ca if rsa_ca else site.ca, JANE, eec), key=leaf).to_pem()
+        return delegate(end_entity(ca(site), JANE, eec), key=leaf).to_pem()
 
     return make
+
+
+def _weak(site: Site) -> bytes:
+    """Make a proxy with a key that the library does not put into one."""
+    jane = _jane(site)
+    own = rsa.generate_private_key(65537, 1024)  # noqa: S505 -- to see who takes it
+    leaf = resigned(delegate(jane).leaf, key_of(jane), key=own.public_key())
+    key = own.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    return leaf.public_bytes(Encoding.PEM) + key + Credential(jane.chain).to_pem()
 
 
 def _followed_by_ca(site: Site) -> bytes:
@@ -145,17 +177,23 @@ def _at(offset: timedelta, site: Site) -> bytes:
     return delegate(jane, now=now + offset, lifetime=HOUR).to_pem()
 
 
+_GSI = frozenset({GSI})
 CASES = (
     *(Case(kind.name.lower(), _kind(kind), EVERYBODY) for kind in ProxyKind),
     *(Case(f"path length {n}", _kind(ProxyKind.FULL, n), EVERYBODY) for n in (0, 1)),
-    *(Case(f"depth {n}", _depth(n), EVERYBODY) for n in (2, 3)),
+    *(Case(f"depth {n}", _depth(n), EVERYBODY) for n in (2, 3, 4, 5, 6)),
     Case("EEC RSA", _keys(KeyKind.RSA_2048), EVERYBODY),
+    Case("EEC RSA-4096", _keys(KeyKind.RSA_4096), EVERYBODY),
     Case("EEC Ed25519", _keys(KeyKind.ED25519), EVERYBODY),
-    Case("CA RSA", _keys(KeyKind.P_256, rsa_ca=True), EVERYBODY),
-    Case("CA and EEC RSA", _keys(KeyKind.RSA_2048, rsa_ca=True), EVERYBODY),
-    Case("proxy P-256", _keys(KeyKind.P_256, leaf=KeyKind.P_256), EVERYBODY - {GSI}),
+    Case("CA RSA", _keys(ca=attrgetter("rsa_ca")), EVERYBODY),
+    Case("CA and EEC RSA", _keys(KeyKind.RSA_2048, ca=attrgetter("rsa_ca")), EVERYBODY),
+    Case("CA Ed25519", _keys(ca=attrgetter("ed25519_ca")), EVERYBODY),
+    Case("proxy RSA-3072", _keys(leaf=KeyKind.RSA_3072), EVERYBODY),
+    Case("proxy RSA-1024", _weak, frozenset({OPENSSL, STRICT, STRICT_CRL, GSI, LCMAPS})),
+    Case("proxy P-256", _keys(leaf=KeyKind.P_256), EVERYBODY - {GSI}, unshown_by=_GSI),
+    Case("mode 0640", _kind(ProxyKind.FULL), EVERYBODY - {GLOBUS}, unshown_by=frozenset({GLOBUS}), mode=0o640),
     Case("CA appended", _followed_by_ca, EVERYBODY),
-    Case("certificate twice", _twice, EVERYBODY - {GSI, LIBRARY}),
+    Case("certificate twice", _twice, EVERYBODY - {GSI, LIBRARY}, unshown_by=_GSI),
     Case("no AKI", _altered(without=x509.AuthorityKeyIdentifier), EVERYBODY - {STRICT, STRICT_CRL, LIBRARY}),
     Case(
         "ProxyCertInfo not critical",
@@ -166,10 +204,10 @@ CASES = (
     Case("full below limited", _below(ProxyKind.LIMITED, None), EVERYBODY - {GLOBUS, LCMAPS, LIBRARY}),
     Case("EEC without digitalSignature", _unfit_eec, frozenset({GSI})),
     Case("SAN", _altered(x509.SubjectAlternativeName([x509.DNSName("localhost")])), frozenset({GSI})),
-    Case("CA true", _altered(x509.BasicConstraints(ca=True, path_length=None)), NOBODY),
+    Case("CA true", _altered(x509.BasicConstraints(ca=True, path_length=None)), NOBODY, unshown_by=_GSI),
     Case("two CNs", _altered(subject=lambda proxy: f"{DistinguishedName(proxy.leaf.subject)}/CN=1"), NOBODY),
     Case("foreign subject", _altered(subject=lambda _: f"{OUTSIDER}/CN=1"), NOBODY),
-    Case("expired", lambda site: expired_for(2 * HOUR, site), NOBODY),
+    Case("expired", lambda site: expired_for(2 * HOUR, site), NOBODY, unshown_by=_GSI),
     Case("not yet valid", lambda site: _at(timedelta(minutes=15), site), frozenset({GSI})),
     Case("CA untrusted", lambda site: delegate(end_entity(site.untrusted_ca, JANE)).to_pem(), NOBODY),
     Case("signature tampered", lambda site: tampered(delegate(_jane(site))).to_pem(), NOBODY),

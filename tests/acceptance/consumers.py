@@ -1,53 +1,56 @@
-"""Every consumer at once, asked for a yes or a no: for the table in `docs/consumers.md`."""
+"""Every consumer at once, asked for its answer: for the table in `docs/consumers.md`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance import cases, voms_cases
-from tests.acceptance.arc import arc
+from tests.acceptance import arc, cases, globus, lcmaps, voms_cases, xrootd, xrootd_voms
+from tests.acceptance.answers import Answer, answer
 from tests.acceptance.globus import Globus
 from tests.acceptance.lcmaps import lcmaps_of
+from tests.acceptance.library import REFUSAL as LIBRARY_REFUSAL
 from tests.acceptance.library import Library
 from tests.acceptance.printers import Printers
 from tests.acceptance.site import GRIDMAP, Site
-from tests.acceptance.xrootd import storage
-from tests.acceptance.xrootd_voms import vo_storage
 from tests.tools import openssl
-from tests.tools.minting import write_private
+from tests.tools.programs import Verdict
 
-Ask = Callable[[bytes], bool]
+Ask = Callable[[Path], Answer]
 
 
 @contextmanager
 def of_chains(site: Site, directory: Path) -> Iterator[Mapping[Enum, Ask]]:
     """Start all who look at chains; one that is not installed is left out."""
-    library = Library(site.trust_dir, site.voms_dir)
-    asks: dict[Enum, Ask] = {cases.LIBRARY: lambda pem: library.takes(pem).ok}
+    trust = site.trust_dir
+    library = Library(trust, site.voms_dir)
+    asks: dict[Enum, Ask] = {cases.LIBRARY: _asked(lambda file: library.takes(file.read_bytes()), LIBRARY_REFUSAL)}
+
+    def by_openssl(*, strict: bool = False, crl_check: bool = False) -> Ask:
+        ask = partial(openssl.verify, trust_dir=trust, strict=strict, crl_check=crl_check)
+        return _asked(lambda file: ask(file.read_bytes()), openssl.REFUSAL)
+
     with ExitStack() as stack:
         with suppress(pytest.skip.Exception):
             openssl.subject(site.ca.certificate_pem())  # is it there?
-            asks |= {
-                cases.OPENSSL: lambda pem: openssl.verify(pem, site.trust_dir).ok,
-                cases.STRICT: lambda pem: openssl.verify(pem, site.trust_dir, strict=True).ok,
-                cases.STRICT_CRL: lambda pem: openssl.verify(pem, site.trust_dir, strict=True, crl_check=True).ok,
-            }
+            asks[cases.OPENSSL] = by_openssl()
+            asks[cases.STRICT] = by_openssl(strict=True)
+            asks[cases.STRICT_CRL] = by_openssl(strict=True, crl_check=True)
         with suppress(pytest.skip.Exception):
-            globus = Globus(_folder(directory, "globus"), site.trust_dir, site.host)
-            asks[cases.GLOBUS] = lambda pem: globus.authenticates(write_private(directory / "proxy", pem)).ok
+            asks[cases.GLOBUS] = _asked(Globus(_folder(directory, "globus"), trust, site.host).judges, globus.REFUSAL)
         with suppress(pytest.skip.Exception):
-            lcmaps = lcmaps_of(site, _folder(directory, "lcmaps"))
-            asks[cases.LCMAPS] = lambda pem: lcmaps.by_dn(pem).ok
+            mapping = lcmaps_of(site, _folder(directory, "lcmaps"))
+            asks[cases.LCMAPS] = _asked(lambda file: mapping.by_dn(file.read_bytes()), lcmaps.REFUSAL)
         with suppress(pytest.skip.Exception):
-            hed = stack.enter_context(arc(_folder(directory, "arc"), site.trust_dir, site.host))
-            asks[cases.ARC] = lambda pem: hed.takes(pem).ok
+            hed = stack.enter_context(arc.arc(_folder(directory, "arc"), trust, site.host))
+            asks[cases.ARC] = _asked(lambda file: hed.takes(file.read_bytes()), arc.REFUSAL)
         with suppress(pytest.skip.Exception):
-            xrootd = stack.enter_context(storage(site.trust_dir, site.host, GRIDMAP))
-            asks[cases.GSI] = lambda pem: xrootd.gsi_read(write_private(directory / "proxy", pem)).ok
-            asks[cases.HTTPS] = lambda pem: xrootd.https_read(write_private(directory / "proxy", pem)).ok
+            server = stack.enter_context(xrootd.storage(trust, site.host, GRIDMAP))
+            asks[cases.GSI] = _asked(server.gsi_read, xrootd.REFUSAL_GSI)
+            asks[cases.HTTPS] = _asked(server.https_read, xrootd.REFUSAL_HTTPS)
         yield asks
 
 
@@ -56,22 +59,24 @@ def of_attributes(site: Site, directory: Path) -> Iterator[Mapping[Enum, Ask]]:
     """Start all who look at attribute certificates; one that is not installed is left out."""
     library = Library(site.trust_dir, site.voms_dir)
     printers = Printers(_folder(directory, "printers"), site.trust_dir, site.voms_dir)
-    asks: dict[Enum, Ask] = {voms_cases.LIBRARY: lambda pem: library.finds("/cms", pem).ok}
+    asks: dict[Enum, Ask] = {
+        voms_cases.LIBRARY: _asked(lambda file: library.finds("/cms", file.read_bytes()), LIBRARY_REFUSAL)
+    }
 
-    def by_arc(pem: bytes) -> bool:
-        printed = printers.arcproxy(write_private(directory / "proxy", pem))
-        return printed.verdict.ok and printed.names_group("/cms")
+    def by_arc(file: Path) -> Answer:
+        printed = printers.arcproxy(file)
+        return Answer.TAKEN if printed.verdict.ok and printed.names_group("/cms") else Answer.REFUSED
 
-    def by_voms_proxy_info(pem: bytes) -> bool:
-        return printers.voms_proxy_info(write_private(directory / "proxy", pem)).names_group("/cms")
+    def by_voms_proxy_info(file: Path) -> Answer:
+        return Answer.TAKEN if printers.voms_proxy_info(file).names_group("/cms") else Answer.REFUSED
 
     with ExitStack() as stack:
         with suppress(pytest.skip.Exception):
-            lcmaps = lcmaps_of(site, _folder(directory, "lcmaps-fqan"))
-            asks[voms_cases.LCMAPS] = lambda pem: lcmaps.by_fqan(pem).ok
+            mapping = lcmaps_of(site, _folder(directory, "lcmaps-fqan"))
+            asks[voms_cases.LCMAPS] = _asked(lambda file: mapping.by_fqan(file.read_bytes()), lcmaps.REFUSAL_FQAN)
         with suppress(pytest.skip.Exception):
-            xrootd = stack.enter_context(
-                vo_storage(
+            server = stack.enter_context(
+                xrootd_voms.vo_storage(
                     *(site.trust_dir, site.voms_dir, site.host),
                     authdb="g /cms /data/cms rl\n",
                     voms_map="",
@@ -79,15 +84,17 @@ def of_attributes(site: Site, directory: Path) -> Iterator[Mapping[Enum, Ask]]:
                 )
             )
             path = "/data/cms/file"
-            asks[voms_cases.XROOTD_GSI] = lambda pem: xrootd.gsi_read(write_private(directory / "proxy", pem), path).ok
-            asks[voms_cases.XROOTD_HTTPS] = lambda pem: (
-                xrootd.https_read(write_private(directory / "proxy", pem), path).ok
-            )
+            asks[voms_cases.XROOTD_GSI] = _asked(partial(server.gsi_read, path=path), xrootd_voms.REFUSAL_GSI)
+            asks[voms_cases.XROOTD_HTTPS] = _asked(partial(server.https_read, path=path), xrootd_voms.REFUSAL_HTTPS)
         for consumer, ask in ((voms_cases.ARC, by_arc), (voms_cases.PRINTER, by_voms_proxy_info)):
             with suppress(pytest.skip.Exception):
-                ask(voms_cases.CASES[0].pem(site))  # is it there?
+                ask(voms_cases.CASES[0].write(site, directory))  # is it there?
                 asks[consumer] = ask
         yield asks
+
+
+def _asked(ask: Callable[[Path], Verdict], refusal: str) -> Ask:
+    return lambda file: answer(ask(file), refusal)
 
 
 def _folder(directory: Path, name: str) -> Path:

@@ -14,15 +14,17 @@ from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
+from tests.acceptance.tls import ask
 from tests.tools.hostcert import HostCredential
 from tests.tools.programs import Server, Verdict, at_clock, dies_with_us, environment, need, run, serving
 
-# whoever authenticates may ask; what is tested is the authentication
 _CONFIGURATION = """\
-accepted_credentials "*"
-authorized_retrievers "*"
-authorized_renewers "*"
+accepted_credentials "{whose}"
+authorized_retrievers "{whose}"
+authorized_renewers "{whose}"
 """
+# the server's word on a chain, of which the other end's is no part
+REFUSAL = r"SSL handshake problems.*(?:globus_gsi_callback_module|certificate verify failed)"
 _LISTENING = r"Starting myproxy-server on 127\.0\.0\.1:(\d+)\.\.\."
 _AUTHENTICATED = re.compile(r"^Authenticated client (.+)$", re.MULTILINE)
 
@@ -35,16 +37,19 @@ class GlobusVerdict(Verdict):
 
 
 class Globus:
-    """The two ends of a GSI connection, with a trust directory in common."""
+    """The two ends of a GSI connection, with a trust directory in common.
 
-    def __init__(self, directory: Path, trust_dir: Path, host: HostCredential) -> None:
+    By default whoever authenticates may ask, for that is what is tested; else only one DN in slash form.
+    """
+
+    def __init__(self, directory: Path, trust_dir: Path, host: HostCredential, *, whose: str = "*") -> None:
         need("myproxy-server", "myproxy-info", "setpriv")
         self._directory = directory
         self._trust_dir = trust_dir
         self._host = host
         self._certificate, self._key = host.write(directory)
         self._configuration = directory / "myproxy-server.config"
-        self._configuration.write_text(_CONFIGURATION)
+        self._configuration.write_text(_CONFIGURATION.format(whose=whose))
         self._storage = directory / "storage"
         self._storage.mkdir(mode=0o700)  # the server refuses one that others may enter
         self._asked = count()
@@ -66,10 +71,30 @@ class Globus:
         # "no credentials found" is a fine answer too: it is given to a client that was authenticated
         return GlobusVerdict(found is not None, text, found[1].strip() if found else None)
 
+    def judges(self, proxy_file: Path) -> Verdict:
+        """Ask with Globus' own client; if that keeps the proxy to itself, let the server see it all the same."""
+        verdict = self.authenticates(proxy_file)
+        if verdict.ok or re.search(REFUSAL, verdict.text):
+            return verdict
+        with self._server() as server:
+            port = int(server.printed(_LISTENING)[1])
+            # a GSI client's first octet; the log says what the server thought of the certificates before
+            said = ask(port, self._trust_dir, b"0", "-no_ign_eof", "-tls1_2", pem=proxy_file.read_bytes())
+            return Verdict(ok=False, text=f"{verdict.text}\ns_client: {said}\nmyproxy-server: {server.ended()}")
+
+    def stores(self, proxy_file: Path) -> Verdict:
+        """Let the holder of a proxy put it into the server's store, for which his name must be in the lists."""
+        with self._server() as server:
+            argv = ["myproxy-store", "-s", "localhost", "-p", server.printed(_LISTENING)[1], "-l", "anybody"]
+            client = run([*argv, "-c", proxy_file, "-y", proxy_file], env=self._client_settings(proxy_file))
+            return Verdict(client.ok, f"myproxy-store: {client.text}\nmyproxy-server: {server.ended()}")
+
     def _ask(self, port: str, proxy_file: Path, clock: timedelta) -> Verdict:
-        env = environment(X509_CERT_DIR=self._trust_dir, X509_USER_PROXY=proxy_file, MYPROXY_SERVER_DN=self._host.dn)
         argv = ["myproxy-info", "-s", "localhost", "-p", port, "-l", "anybody"]
-        return run(at_clock(clock, argv), env=env)
+        return run(at_clock(clock, argv), env=self._client_settings(proxy_file))
+
+    def _client_settings(self, proxy_file: Path) -> dict[str, str]:
+        return environment(X509_CERT_DIR=self._trust_dir, X509_USER_PROXY=proxy_file, MYPROXY_SERVER_DN=self._host.dn)
 
     @contextmanager
     def _server(self) -> Iterator[Server]:

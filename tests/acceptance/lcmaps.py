@@ -21,6 +21,9 @@ _GROUPS = {
 _SHIM = Path(__file__).parent / "shims" / "lcmaps_run.c"
 _PLUGINS = Path("/usr/lib/lcmaps")
 _HEADERS = Path("/usr/include/lcmaps")
+# of the chain, and of whom the attributes map to
+REFUSAL = "verify proxy plugin failed"
+REFUSAL_FQAN = f"{REFUSAL}|voms_localaccount plugin failed"
 _CONFIGURATION = """\
 path = {plugins}
 verify = "lcmaps_verify_proxy.mod --allow-limited-proxy -certdir {trust}"

@@ -14,6 +14,9 @@ from proxy_gen.voms.verify import verify_attributes
 from proxy_gen.voms.vomsdir import VomsTrust
 from tests.tools.programs import Verdict
 
+# a code, or the list of what is there instead
+REFUSAL = r"^(?:[a-z0-9_]+: |\[)"
+
 
 class Library:
     """`proxy_gen` with a trust directory and a VOMS directory."""

@@ -32,6 +32,7 @@ class Site:
 
     ca: CertificateAuthority
     rsa_ca: CertificateAuthority
+    ed25519_ca: CertificateAuthority
     untrusted_ca: CertificateAuthority
     revoked: Credential
     trust_dir: Path
@@ -45,17 +46,20 @@ class Site:
 def make_site(directory: Path) -> Site:
     """Make everything; the trust directory and the VOMS directory are below this one."""
     ca, rsa_ca = authority(f"{TOP}/CN=CA"), authority(f"{TOP}/CN=RSA CA", KeyKind.RSA_2048)
+    ed25519_ca = authority(f"{TOP}/CN=Ed25519 CA", KeyKind.ED25519)
     revoked = end_entity(ca, JANE)
     yesterday = datetime.now(UTC) - DAY  # clocks may be set back
     lists = [ca.crl([(revoked.leaf.serial_number, yesterday)], number=1, now=yesterday, lifetime=3 * DAY)]
-    lists.append(rsa_ca.crl([], number=1, now=yesterday, lifetime=3 * DAY))
+    lists += [each.crl([], number=1, now=yesterday, lifetime=3 * DAY) for each in (rsa_ca, ed25519_ca)]
     trusted = [
-        TrustedAuthority(each.certificate, (f"{TOP}/*",), crl) for each, crl in zip((ca, rsa_ca), lists, strict=True)
+        TrustedAuthority(each.certificate, (f"{TOP}/*",), crl)
+        for each, crl in zip((ca, rsa_ca, ed25519_ca), lists, strict=True)
     ]
     cms, atlas = attribute_authority(ca, "cms"), attribute_authority(rsa_ca, "atlas")
     return Site(
         ca=ca,
         rsa_ca=rsa_ca,
+        ed25519_ca=ed25519_ca,
         untrusted_ca=authority(f"{TOP}/CN=Foreign CA"),
         revoked=revoked,
         trust_dir=write_trust(directory / "certificates", *trusted),

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.arc import Arc, arc
+from tests.acceptance.answers import Answer, answer
+from tests.acceptance.arc import REFUSAL, Arc, arc
 from tests.acceptance.cases import ARC, Case, cases
 from tests.acceptance.site import Site
 
@@ -17,7 +18,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Iterator[Arc
         yield running
 
 
-@pytest.mark.parametrize("case,taken", cases(ARC))
-def test_takes_the_good_and_refuses_the_bad(server: Arc, site: Site, case: Case, *, taken: bool) -> None:
+@pytest.mark.parametrize("case,expected", cases(ARC))
+def test_takes_the_good_and_refuses_the_bad(server: Arc, site: Site, case: Case, expected: Answer) -> None:
     verdict = server.takes(case.pem(site))
-    assert verdict.ok is taken, verdict
+    assert answer(verdict, REFUSAL) is expected, verdict

@@ -125,10 +125,12 @@ def test_htcondor_s_patterns_are_not_anchored_by_themselves(mapped: MapNames) ->
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.value)
 def test_the_longest_line_that_is_written_is_read(mapped: MapNames, form: condor.Form) -> None:
     # letters are what PCRE needs most room for
-    all_but = [f"/CN={'x' * 50}{index:05}" for index in range(600)]
+    all_but = [f"/CN={index % 10}{index // 10:03}{'x' * 50}" for index in range(700)]
     entries = [
-        condor.Entry(NamePattern.of(("/CN=", Hole("n", frozenset("jx")))), Account("all"), frozenset(all_but[:count]))
-        for count in range(1, 601)
+        condor.Entry(
+            NamePattern.of(("/CN=", Hole("n", frozenset("jx0123456789")))), Account("all"), frozenset(all_but[:count])
+        )
+        for count in range(1, 701)
     ]
     longest = next(entry for entry in reversed(entries) if condor.refusal(entry) is None)
     after = condor.Entry(NamePattern.of(("/CN=after",)), Account("after"))

@@ -8,9 +8,10 @@ import pytest
 from proxy_gen.credential import Credential
 from proxy_gen.names import DistinguishedName
 from proxy_gen.proxy import ProxyKind
+from tests.acceptance.answers import Answer, answer
 from tests.acceptance.cases import GLOBUS, Case, cases, expired_for
-from tests.acceptance.globus import Globus
-from tests.acceptance.site import JANE, TOP, Site
+from tests.acceptance.globus import REFUSAL, Globus
+from tests.acceptance.site import JANE, JOE, TOP, Site
 from tests.tools.minting import delegate, end_entity, write_private
 
 pytestmark = pytest.mark.acceptance
@@ -20,12 +21,14 @@ def _proxy(site: Site, dn: str) -> Credential:
     return delegate(end_entity(site.ca, dn))
 
 
-@pytest.mark.parametrize("case,taken", cases(GLOBUS))
+@pytest.mark.parametrize("case,expected", cases(GLOBUS))
 def test_takes_the_good_and_refuses_the_bad(
-    globus: Globus, site: Site, tmp_path: Path, case: Case, *, taken: bool
+    globus: Globus, site: Site, tmp_path: Path, case: Case, expected: Answer
 ) -> None:
-    verdict = globus.authenticates(write_private(tmp_path / "proxy", case.pem(site)))
-    assert verdict.ok is taken, verdict
+    verdict = globus.judges(case.write(site, tmp_path))
+    assert answer(verdict, REFUSAL) is expected, verdict
+    if expected is Answer.UNSHOWN:
+        assert globus.authenticates(write_private(tmp_path / "good", _proxy(site, JANE).to_pem()))  # it works
 
 
 def test_server_itself_refuses_an_expired_proxy(globus: Globus, site: Site, tmp_path: Path) -> None:
@@ -46,6 +49,15 @@ def test_prints_the_name_as_we_write_it(globus: Globus, site: Site, tmp_path: Pa
     dn = f"{TOP}/OU=People/CN={cn}"
     verdict = globus.authenticates(write_private(tmp_path / "proxy", _proxy(site, dn).to_pem()))
     assert verdict.dn == dn, verdict
+
+
+def test_server_serves_the_one_name_in_its_lists_alone(site: Site, tmp_path: Path) -> None:
+    of_jane = Globus(tmp_path, site.trust_dir, site.host, whose=JANE)
+    jane, joe = (of_jane.stores(write_private(tmp_path / "proxy", _proxy(site, dn).to_pem())) for dn in (JANE, JOE))
+    assert jane, jane
+    assert not joe
+    assert f"Authenticated client {JOE}" in joe.text  # he is who he is
+    assert f'"{JOE}" not authorized to store' in joe.text
 
 
 @pytest.mark.parametrize("mode,taken", [(0o600, True), (0o400, True), (0o640, False), (0o604, False)])

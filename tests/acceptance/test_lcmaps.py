@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance import voms_cases
+from tests.acceptance.answers import Answer, answer
 from tests.acceptance.cases import LCMAPS, Case, cases, expired_for
-from tests.acceptance.lcmaps import Lcmaps
+from tests.acceptance.lcmaps import REFUSAL, REFUSAL_FQAN, Lcmaps
 from tests.acceptance.site import JANE, JOE, STRANGER, Site
 from tests.acceptance.voms_cases import attributes, voms_proxy
 from tests.tools.minting import delegate, end_entity
@@ -15,18 +16,18 @@ from tests.tools.minting import delegate, end_entity
 pytestmark = pytest.mark.acceptance
 
 
-@pytest.mark.parametrize("case,taken", cases(LCMAPS))
-def test_takes_the_good_and_refuses_the_bad(lcmaps: Lcmaps, site: Site, case: Case, *, taken: bool) -> None:
+@pytest.mark.parametrize("case,expected", cases(LCMAPS))
+def test_takes_the_good_and_refuses_the_bad(lcmaps: Lcmaps, site: Site, case: Case, expected: Answer) -> None:
     verdict = lcmaps.by_dn(case.pem(site))
-    assert verdict.ok is taken, verdict
+    assert answer(verdict, REFUSAL) is expected, verdict
 
 
-@pytest.mark.parametrize("case,taken", voms_cases.cases(voms_cases.LCMAPS))
+@pytest.mark.parametrize("case,expected", voms_cases.cases(voms_cases.LCMAPS))
 def test_takes_the_good_attributes_and_refuses_the_bad(
-    lcmaps: Lcmaps, site: Site, case: voms_cases.Case, *, taken: bool
+    lcmaps: Lcmaps, site: Site, case: voms_cases.Case, expected: Answer
 ) -> None:
     verdict = lcmaps.by_fqan(case.pem(site))
-    assert verdict.ok is taken, verdict
+    assert answer(verdict, REFUSAL_FQAN) is expected, verdict
 
 
 @pytest.mark.parametrize("dn,account", [(JANE, "daemon"), (JOE, "bin")], ids=["jane", "joe"])

@@ -3,8 +3,9 @@
 import pytest
 
 from tests.acceptance import voms_cases
+from tests.acceptance.answers import Answer, answer
 from tests.acceptance.cases import CASES, EVERYBODY, LIBRARY, Case, cases
-from tests.acceptance.library import Library
+from tests.acceptance.library import REFUSAL, Library
 from tests.acceptance.site import Site
 
 pytestmark = pytest.mark.acceptance
@@ -13,18 +14,18 @@ pytestmark = pytest.mark.acceptance
 _MATTERS_OF_ABILITY = frozenset({"proxy P-256"})
 
 
-@pytest.mark.parametrize("case,taken", cases(LIBRARY))
-def test_takes_the_good_and_refuses_the_bad(library: Library, site: Site, case: Case, *, taken: bool) -> None:
+@pytest.mark.parametrize("case,expected", cases(LIBRARY))
+def test_takes_the_good_and_refuses_the_bad(library: Library, site: Site, case: Case, expected: Answer) -> None:
     verdict = library.takes(case.pem(site))
-    assert verdict.ok is taken, verdict
+    assert answer(verdict, REFUSAL) is expected, verdict
 
 
-@pytest.mark.parametrize("case,taken", voms_cases.cases(voms_cases.LIBRARY))
+@pytest.mark.parametrize("case,expected", voms_cases.cases(voms_cases.LIBRARY))
 def test_takes_the_good_attributes_and_refuses_the_bad(
-    library: Library, site: Site, case: voms_cases.Case, *, taken: bool
+    library: Library, site: Site, case: voms_cases.Case, expected: Answer
 ) -> None:
     verdict = library.finds("/cms", case.pem(site))
-    assert verdict.ok is taken, verdict
+    assert answer(verdict, REFUSAL) is expected, verdict
 
 
 def test_is_as_strict_as_the_strictest() -> None:

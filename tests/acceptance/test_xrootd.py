@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.answers import Answer, answer
 from tests.acceptance.cases import GSI, HTTPS, Case, cases, expired_for
 from tests.acceptance.site import JANE, JOE, STRANGER, Site
-from tests.acceptance.xrootd import UNMAPPED_GSI, UNMAPPED_HTTPS, XRootD
+from tests.acceptance.xrootd import REFUSAL_GSI, REFUSAL_HTTPS, UNMAPPED_GSI, UNMAPPED_HTTPS, XRootD
 from tests.tools.minting import delegate, end_entity, write_private
 
 pytestmark = pytest.mark.acceptance
@@ -17,21 +18,23 @@ def _proxy_of(dn: str, site: Site, directory: Path) -> Path:
     return write_private(directory / "proxy", delegate(end_entity(site.ca, dn)).to_pem())
 
 
-@pytest.mark.parametrize("case,taken", cases(GSI))
+@pytest.mark.parametrize("case,expected", cases(GSI))
 def test_gsi_takes_the_good_and_refuses_the_bad(
-    xrootd: XRootD, site: Site, tmp_path: Path, case: Case, *, taken: bool
+    xrootd: XRootD, site: Site, tmp_path: Path, case: Case, expected: Answer
 ) -> None:
-    verdict = xrootd.gsi_read(write_private(tmp_path / "proxy", case.pem(site)))
-    assert verdict.ok is taken, verdict
+    verdict = xrootd.gsi_read(case.write(site, tmp_path))
+    assert answer(verdict, REFUSAL_GSI) is expected, verdict
     assert UNMAPPED_GSI not in verdict.text  # the credential decided, not the map
+    if expected is Answer.UNSHOWN:
+        assert xrootd.gsi_read(_proxy_of(JANE, site, tmp_path))  # the server is there
 
 
-@pytest.mark.parametrize("case,taken", cases(HTTPS))
+@pytest.mark.parametrize("case,expected", cases(HTTPS))
 def test_https_takes_the_good_and_refuses_the_bad(
-    xrootd: XRootD, site: Site, tmp_path: Path, case: Case, *, taken: bool
+    xrootd: XRootD, site: Site, tmp_path: Path, case: Case, expected: Answer
 ) -> None:
-    verdict = xrootd.https_read(write_private(tmp_path / "proxy", case.pem(site)))
-    assert verdict.ok is taken, verdict
+    verdict = xrootd.https_read(case.write(site, tmp_path))
+    assert answer(verdict, REFUSAL_HTTPS) is expected, verdict
     assert UNMAPPED_HTTPS not in verdict.text
 
 

@@ -8,19 +8,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
+from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from proxy_gen.credential import Credential
 from proxy_gen.keys import KeyKind, generate_key
+from proxy_gen.names import DistinguishedName
 from proxy_gen.proxy import ProxyKind, issue_proxy
 from proxy_gen.voms import signatures
 from proxy_gen.voms.authority import AttributeAuthority
 from proxy_gen.voms.certificate import AttributeCertificate, GenericAttribute, encode_extension
 from proxy_gen.voms.fqan import Fqan
+from tests.acceptance.answers import Answer
 from tests.acceptance.site import JANE, JOE, Site, attribute_authority
-from tests.tools.minting import DAY, HOUR, delegate, end_entity, key_of, resigned
+from tests.tools.minting import DAY, HOUR, delegate, end_entity, key_of, resigned, write_private
 
 
 class Consumer(Enum):
@@ -38,7 +42,7 @@ XROOTD_GSI, XROOTD_HTTPS, LCMAPS, ARC, LIBRARY, PRINTER = Consumer
 EVERYBODY = frozenset(Consumer)
 NOBODY: frozenset[Consumer] = frozenset()
 _PRINTED = frozenset({PRINTER})
-# ARC looks into no `.lsc` file, at no target, and of the holder at the name alone
+# ARC looks into no `.lsc` file, at no target, at no times of the signer, and of the holder at the name alone
 _ARC_AS_WELL = frozenset({ARC, PRINTER})
 
 # what a consumer has for its host: the machine's name, or what it was told where that does not resolve
@@ -54,6 +58,18 @@ class Case:
     name: str
     make: Make
     taken_by: frozenset[Consumer]
+    # whose own client does not show it
+    unshown_by: frozenset[Consumer] = NOBODY
+
+    def answer(self, consumer: Consumer) -> Answer:
+        """Return what a consumer is expected to say."""
+        if consumer in self.taken_by:
+            return Answer.TAKEN
+        return Answer.UNSHOWN if consumer in self.unshown_by else Answer.REFUSED
+
+    def write(self, site: Site, directory: Path) -> Path:
+        """Write the file into a directory."""
+        return write_private(directory / "proxy", self.pem(site))
 
     def pem(self, site: Site) -> bytes:
         """Return the file, made once for all consumers."""
@@ -64,8 +80,8 @@ class Case:
 
 
 def cases(consumer: Consumer) -> list[object]:
-    """Return `case, taken` for `pytest.mark.parametrize`."""
-    return [pytest.param(case, consumer in case.taken_by, id=case.name.replace(" ", "-")) for case in CASES]
+    """Return `case, expected` for `pytest.mark.parametrize`."""
+    return [pytest.param(case, case.answer(consumer), id=case.name.replace(" ", "-")) for case in CASES]
 
 
 def attributes(
@@ -208,6 +224,25 @@ def _impostor(site: Site) -> AttributeAuthority:
     return attribute_authority(site.untrusted_ca, "cms")
 
 
+@dataclass(frozen=True)
+class _Presenting(AttributeAuthority):
+    """An authority that presents another certificate of its key than the one that it signs by."""
+
+    presented: x509.Certificate
+
+    @property
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        return (self.presented,)
+
+
+def _expired(site: Site) -> AttributeAuthority:
+    """The authority with a certificate that has ended, where it would itself sign nothing any more."""
+    own = key_of(site.cms.credential)
+    name = DistinguishedName(site.cms.certificate.subject)
+    ended = site.ca.issue_eec(name, own.public_key(), now=datetime.now(UTC) - 3 * HOUR, lifetime=HOUR)
+    return _Presenting(site.cms.credential, site.cms.vo, site.cms.host, site.cms.port, ended)
+
+
 def _another_host(site: Site) -> AttributeAuthority:
     """An authority with a good certificate, of which the VO's `.lsc` files do not know."""
     return attribute_authority(site.ca, "cms", "voms.elsewhere.example")
@@ -266,9 +301,10 @@ CASES = (
     Case("expired", _at(-3 * HOUR), _PRINTED),
     Case("not yet valid", _at(HOUR), _PRINTED),
     Case("stolen", _stolen, _PRINTED),
-    Case("stolen, with chain", _stolen_with_chain, _PRINTED),
+    Case("stolen, with chain", _stolen_with_chain, _PRINTED, unshown_by=frozenset({XROOTD_GSI})),
     Case("of an earlier certificate", _of_another_certificate, _ARC_AS_WELL),
     Case("signer's CA untrusted", _by(_impostor), _PRINTED),
+    Case("signer expired", _by(_expired), _ARC_AS_WELL),
     Case("signer without lsc", _by(_another_host), _ARC_AS_WELL),
     Case("signer not in lsc", _by(_another_host_by_the_same_name), _ARC_AS_WELL),
     Case("signer of another VO", _by(_another_vo), _ARC_AS_WELL),

@@ -4,14 +4,13 @@ A DN that the map does not have is refused at the door (`gmapopt:2`, `http.gridm
 says that this was why; it is part of the verdict.
 """
 
-import http.client
 import re
-import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+from tests.acceptance.tls import ALERT, get
 from tests.acceptance.xrootd_service import Home, gsi, home, service
 from tests.tools.hostcert import HostCredential
 from tests.tools.programs import Server, Verdict, at_clock, environment, need, run
@@ -19,6 +18,10 @@ from tests.tools.programs import Server, Verdict, at_clock, environment, need, r
 # in the server's log, one for each door: the chain was good, but nobody is mapped from its DN
 UNMAPPED_GSI = "user mapping required, but lookup failed"
 UNMAPPED_HTTPS = "Required gridmap mapping failed"
+
+# the server itself refused the chain: in its log, and by an alert that it sent
+REFUSAL_GSI = "User authentication failed; Secgsi: "
+REFUSAL_HTTPS = ALERT
 
 # a grid-mapfile that must have everybody; an edit is live after a second
 MAPPED = ("-gridmap:{home}/grid-mapfile", "-gmapopt:2", "-gmapto:1")
@@ -57,27 +60,16 @@ class XRootD:
 
     def https_read(self, proxy_file: Path, path: str = "/data/shared") -> Verdict:
         """Read a file over HTTPS, the proxy being the client certificate."""
-        return self._https_read(path, {}, proxy_file)
+        return self._https_read(path, pem=proxy_file.read_bytes())
 
     def token_read(self, token: str, path: str) -> Verdict:
         """Read a file over HTTPS with a bearer token."""
-        return self._https_read(path, {"Authorization": f"Bearer {token}"}, None)
+        return self._https_read(path, f"Authorization: Bearer {token}")
 
-    def _https_read(self, path: str, headers: Mapping[str, str], proxy_file: Path | None) -> Verdict:
+    def _https_read(self, path: str, *headers: str, pem: bytes = b"") -> Verdict:
         since = self.server.position()
-        context = ssl.create_default_context(capath=str(self.trust_dir))
-        connection = http.client.HTTPSConnection("localhost", self.port, timeout=10, context=context)
-        try:
-            if proxy_file is not None:
-                context.load_cert_chain(proxy_file)  # the client's own OpenSSL refuses the worst already here
-            connection.request("GET", path, headers=dict(headers))
-            answer = connection.getresponse()
-            ok, text = answer.status == http.HTTPStatus.OK, f"{answer.status} {answer.read().decode()}"
-        except (OSError, http.client.HTTPException) as error:
-            ok, text = False, repr(error)  # XrdHttp hangs up on those whom it does not know
-        finally:
-            connection.close()
-        return Verdict(ok, f"https: {text}\nxrootd: {self.server.output(since)}")
+        said = get(self.port, self.trust_dir, path, *headers, pem=pem)
+        return Verdict("HTTP/1.1 200 " in said, f"https: {said}\nxrootd: {self.server.output(since)}")
 
     def logins(self, since: int = 0) -> list[str]:
         """Return who came in by either door since a position of the log: accounts, in their order."""

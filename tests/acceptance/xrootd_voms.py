@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.acceptance import xrootd
 from tests.acceptance.xrootd import HTTPS, STORAGE, XRootD
 from tests.acceptance.xrootd_service import gsi, home, need_plugins, service
 from tests.tools.hostcert import HostCredential
@@ -19,6 +20,10 @@ http.secxtractor libXrdHttpVOMS.so dbg
 voms.mapfile {home}/voms-mapfile
 voms.trace all
 """
+
+# the holder is known, and may not read; or the chain was refused
+REFUSAL_GSI = rf"Unable to open \S+; permission denied|{xrootd.REFUSAL_GSI}"
+REFUSAL_HTTPS = rf"HTTP/1\.1 403|{xrootd.REFUSAL_HTTPS}"
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from proxy_gen.ca import CertificateAuthority
@@ -110,13 +111,14 @@ def resigned(
     critical: bool = True,
     without: type[x509.ExtensionType] | None = None,
     subject: DistinguishedName | None = None,
+    key: rsa.RSAPublicKey | None = None,
 ) -> x509.Certificate:
-    """Sign a certificate's content anew: with extensions added or in place of its own, without one, renamed."""
+    """Sign a certificate's content anew: extensions added or in place of its own, without one, renamed, rekeyed."""
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject.name if subject else certificate.subject)
         .issuer_name(certificate.issuer)
-        .public_key(require_strong(certificate.public_key()))
+        .public_key(key or require_strong(certificate.public_key()))
         .serial_number(certificate.serial_number)
         .not_valid_before(certificate.not_valid_before_utc)
         .not_valid_after(certificate.not_valid_after_utc)

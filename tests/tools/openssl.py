@@ -9,6 +9,9 @@ from tests.tools.programs import Verdict, need, run
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 
+# what `verify` says of a chain
+REFUSAL = r"error \d+ at \d+ depth lookup"
+
 
 def certificates(pem: bytes) -> list[bytes]:
     """Return each certificate of a credential file, in its order and without the keys."""
