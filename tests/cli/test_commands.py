@@ -129,7 +129,7 @@ def test_inspect_asks_the_trust_directory(cli: Cli, proxy: Path, tmp_path: Path,
 
 def test_inspect_refuses_what_cannot_be_parsed(cli: Cli, proxy: Path, tmp_path: Path) -> None:
     whole = proxy.read_bytes()
-    encrypted = whole.replace(b"PRIVATE KEY-----", b"ENCRYPTED PRIVATE KEY-----")
+    encrypted = whole.replace(b"RSA PRIVATE KEY-----", b"ENCRYPTED PRIVATE KEY-----")
     for content in (b"", b"garbage", bytes(range(256)), whole[:-50], whole + whole, encrypted, b"x" * 300_000):
         file = tmp_path / "spoiled"
         file.write_bytes(content)
@@ -145,7 +145,7 @@ def test_inspect_of_bad_input_is_one_line_or_a_report(tmp_path: Path) -> None:
         assert len(outcome.err.splitlines()) <= 1, (file, outcome)
 
 
-@pytest.mark.parametrize("offset, word", [(timedelta(days=2), "expired"), (timedelta(days=-2), "not valid yet")])
+@pytest.mark.parametrize("offset, word", [(timedelta(days=2), "expired"), (timedelta(days=-2), "not_yet_valid")])
 def test_inspect_at_another_time(proxy: Path, daemon: Daemon, offset: timedelta, word: str) -> None:
     told = run(at_clock(offset, [COMMAND, "inspect", proxy]), env=environment())
     assert not told
@@ -219,7 +219,10 @@ def test_the_ca_from_its_making_to_its_export(daemon: Daemon, tmp_path: Path, to
     shown = good(here("ca", "show", *configuration, "--output", "json")).json
     assert shown == {**made, "others": []}
     assert shown["subject"] == "/DC=org/DC=ttscache/O=sandbox/CN=sandbox CA"
-    assert shown["signs"] == ["/DC=org/DC=ttscache/O=sandbox/OU=people/*", "/DC=org/DC=ttscache/O=sandbox/OU=production/*"]
+    assert shown["signs"] == [
+        "/DC=org/DC=ttscache/O=sandbox/OU=people/*",
+        "/DC=org/DC=ttscache/O=sandbox/OU=production/*",
+    ]
     assert f"sha256     : {shown['sha256']}" in good(here("ca", "show", *configuration)).text
     good(here("exchange", *configuration, "--token-file", token, "-o", tmp_path / "proxy"))
     good(here("ca", "export", *configuration, trust))

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-import click
 from cryptography import x509
 
-from proxy_gen.errors import AttributeCertificateError, ProxyGenError
-from proxy_gen.trust import TrustAnchors
+from proxy_gen.errors import AttributeCertificateError, VerificationError
 from proxy_gen.verify import VerifiedChain
 from proxy_gen.voms.certificate import AttributeCertificate, attribute_certificates
-from proxy_gen.voms.verify import verify_attributes
-from proxy_gen.voms.vomsdir import VomsTrust, is_vomsdir_file
+from proxy_gen.voms.verify import verify_attributes, verify_holder_and_time
 from ttscache.cli import options
+from ttscache.cli.trusted import Trusted
 
 
 def describe(chain: Sequence[x509.Certificate]) -> list[dict[str, Any]]:
@@ -41,31 +38,32 @@ def describe(chain: Sequence[x509.Certificate]) -> list[dict[str, Any]]:
 
 def verdict(
     chain: Sequence[x509.Certificate],
+    end_entity: x509.Certificate,
     verified: VerifiedChain | None,
-    vomsdir: Path | None,
-    trust: TrustAnchors | None,
+    trusted: Trusted,
     now: datetime,
 ) -> dict[str, Any]:
     """Return whether the attributes hold: `attributes_verified`, and `attributes_reason` why not.
 
-    ``verified`` and ``trust`` are None where the chain itself was not verified. Without a directory of whom to trust
-    nothing but their times is looked at.
+    ``verified`` is None where the chain itself was not verified. Without directories of whom to trust nothing but the
+    holder and the times are looked at.
     """
     try:
-        certificates = _held(chain)
-        if not certificates:
+        held = verify_holder_and_time(chain, end_entity, now)
+        if not held:
             return _told(verified=False, valid=True, reason=None)
-        if vomsdir is None or verified is None or trust is None:
-            return _unverified(certificates, now)
-        verify_attributes(chain, verified, _trusted(vomsdir), trust, now)
-    except ProxyGenError as error:
-        return _told(verified=False, valid=False, reason=f"{error.code}: {error}")
+        if trusted.voms is None or verified is None or trusted.anchors is None:
+            reason = "that takes a verified chain (--certdir) and a VOMS trust directory (--vomsdir or X509_VOMS_DIR)"
+            return _told(verified=False, valid=True, reason=reason)
+        verify_attributes(chain, verified, trusted.voms, trusted.anchors, now, host=trusted.host)
+    except VerificationError as error:
+        return _told(verified=False, valid=False, reason=f"{error.code} at depth {error.depth}: {error}")
     return _told(verified=True, valid=True, reason=None)
 
 
-def end_of(chain: Sequence[x509.Certificate]) -> datetime:
-    """Return when the first of a chain and its attribute certificates ends."""
-    return min([*(c.not_valid_after_utc for c in chain), *(each.not_after for each in _readable(chain))])
+def end_of(chain: Sequence[x509.Certificate], counting: Sequence[x509.Certificate]) -> datetime:
+    """Return when the first of a chain and of the attribute certificates that count ends."""
+    return min([*(c.not_valid_after_utc for c in chain), *(each.not_after for each in _readable(counting))])
 
 
 def show(report: dict[str, Any]) -> None:
@@ -84,31 +82,12 @@ def show(report: dict[str, Any]) -> None:
         options.show(f"{'attributes':<11} : not verified, {report['attributes_reason']}")
 
 
-def _unverified(certificates: Sequence[AttributeCertificate], now: datetime) -> dict[str, Any]:
-    if any(each.not_after <= now for each in certificates):
-        return _told(verified=False, valid=False, reason="expired")
-    reason = "that takes a verified chain (--certdir) and a VOMS trust directory (--vomsdir or X509_VOMS_DIR)"
-    return _told(verified=False, valid=True, reason=reason)
-
-
 def _told(*, verified: bool, valid: bool, reason: str | None) -> dict[str, Any]:
     return {"attributes_verified": verified, "attributes_valid": valid, "attributes_reason": reason}
 
 
-def _trusted(directory: Path) -> VomsTrust:
-    try:
-        files = {str(file.relative_to(directory)): file for file in directory.glob("*/*") if file.is_file()}
-        return VomsTrust.from_files({name: file.read_bytes() for name, file in files.items() if is_vomsdir_file(name)})
-    except OSError as error:
-        raise click.UsageError(f"the VOMS trust directory {directory} cannot be read: {error.strerror}") from None
-
-
-def _held(chain: Sequence[x509.Certificate]) -> list[AttributeCertificate]:
-    return [each for certificate in chain for each in attribute_certificates(certificate)]
-
-
 def _readable(chain: Sequence[x509.Certificate]) -> list[AttributeCertificate]:
     try:
-        return _held(chain)
+        return [each for certificate in chain for each in attribute_certificates(certificate)]
     except AttributeCertificateError:
         return []  # told as the reason why they are not verified

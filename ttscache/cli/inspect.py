@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,9 @@ from proxy_gen.credential import MAX_FILE_BYTES, Credential
 from proxy_gen.errors import CredentialFileError, VerificationError
 from proxy_gen.names import DistinguishedName
 from proxy_gen.pci import ProxyKind, proxy_cert_info
-from proxy_gen.trust import TrustAnchors, is_trust_file
-from proxy_gen.verify import VerifiedChain, verify
-from ttscache.cli import attributes, options
+from proxy_gen.trust import TrustAnchors
+from proxy_gen.verify import VerifiedChain, verify, verify_proxies
+from ttscache.cli import attributes, options, trusted
 from ttscache.cli.exits import EXIT_INVALID
 
 _KIND_NAMES = {ProxyKind.FULL: "full", ProxyKind.LIMITED: "limited", ProxyKind.INDEPENDENT: "independent"}
@@ -38,9 +41,12 @@ _KIND_NAMES = {ProxyKind.FULL: "full", ProxyKind.LIMITED: "limited", ProxyKind.I
     show_envvar=True,
     help="VOMS trust directory to verify attributes against.",
 )
+@click.option("--host", metavar="NAME", help="Who asks: for attributes that are for some hosts only.")
 @click.option("--require-crls", is_flag=True, help="Refuse a chain when the directory lacks a CRL of one of its CAs.")
 @options.output_format
-def command(file: Path, certdir: Path | None, vomsdir: Path | None, require_crls: bool, output_format: str) -> int:
+def command(
+    file: Path, certdir: Path | None, vomsdir: Path | None, host: str | None, require_crls: bool, output_format: str
+) -> int:
     """Show the credential in FILE: chain, types, lifetimes, VOMS attributes, and whether it verifies.
 
     Exit status 5 when it is invalid or expired.
@@ -48,12 +54,17 @@ def command(file: Path, certdir: Path | None, vomsdir: Path | None, require_crls
     if require_crls and certdir is None:
         raise click.UsageError("--require-crls asks of a trust directory: give --certdir or X509_CERT_DIR")
     now = datetime.now(UTC)
-    credential = Credential.parse(_content(file))
-    trust = None if certdir is None else _anchors(certdir, require_crls=require_crls)
-    verified, chain_verdict = _verdict(credential, trust, now)
-    attributes_verdict = attributes.verdict(credential.chain, verified, vomsdir, trust, now)
-    report = describe(credential, now) | {"file": str(file)} | chain_verdict | attributes_verdict
-    report["valid"] = chain_verdict["valid"] and attributes_verdict["attributes_valid"]
+    content, mode = _read(file)
+    credential = Credential.parse(content)
+    whom = trusted.Trusted(
+        anchors=None if certdir is None else trusted.anchors(certdir, require_crls=require_crls),
+        voms=None if vomsdir is None else trusted.voms_authorities(vomsdir),
+        host=host,
+    )
+    verified, chain_verdict = _verdict(credential, whom.anchors, now)
+    report = describe(credential, now) | {"file": str(file)} | _custody(credential, mode) | chain_verdict
+    report |= attributes.verdict(_said_of_holder(credential), _end_entity(credential), verified, whom, now)
+    report["valid"] = chain_verdict["valid"] and report["attributes_valid"]
     if output_format == "json":
         options.show_json(report)
     else:
@@ -64,11 +75,12 @@ def command(file: Path, certdir: Path | None, vomsdir: Path | None, require_crls
 def describe(credential: Credential, now: datetime) -> dict[str, Any]:
     """Return what a credential holds; nothing secret."""
     leaf = credential.leaf
-    not_after = attributes.end_of(credential.chain)
+    counting = _said_of_holder(credential)
+    not_after = attributes.end_of(credential.chain, counting)
     return {
         "subject": DistinguishedName(leaf.subject).slash,
         "issuer": DistinguishedName(leaf.issuer).slash,
-        "identity": DistinguishedName(_identity(credential).subject).slash,
+        "identity": DistinguishedName(counting[-1].subject).slash,
         "type": _type(leaf),
         "key": _key_name(leaf),
         "private_key": credential.key is not None,
@@ -85,22 +97,47 @@ def describe(credential: Credential, now: datetime) -> dict[str, Any]:
             }
             for certificate in credential.chain
         ],
-        "voms": attributes.describe(credential.chain),
+        "voms": attributes.describe(counting),
     }
 
 
-def _content(file: Path) -> bytes:
-    """Return the file. Raises CredentialFileError: a file that cannot be read is no valid credential."""
+def _read(file: Path) -> tuple[bytes, int]:
+    """Return content and mode. Raises CredentialFileError: a file that cannot be read is no valid credential."""
     try:
         with file.open("rb") as stream:
-            return stream.read(MAX_FILE_BYTES + 1)
+            return stream.read(MAX_FILE_BYTES + 1), stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
     except OSError as error:
         raise CredentialFileError("credential_unreadable", f"{file}: {error.strerror}") from None
 
 
-def _identity(credential: Credential) -> x509.Certificate:
-    """Return the first certificate that is no proxy: the one that consumers map."""
+def _custody(credential: Credential, mode: int) -> dict[str, Any]:
+    """Return the file's mode, and what is to be warned of: it says nothing against the credential itself."""
+    told = f"{mode:04o}"
+    is_open = credential.key is not None and mode & (stat.S_IRWXG | stat.S_IRWXO)
+    warning = f"the private key is open to group or others (mode {told}); Globus refuses such a file: chmod 600"
+    return {"mode": told, "warnings": [warning] if is_open else []}
+
+
+def _said_of_holder(credential: Credential) -> Sequence[x509.Certificate]:
+    """Return the chain from the leaf to the certificate that consumers map, which is the last.
+
+    It is the first that is no proxy, or an independent proxy: what is said above it is said of somebody else.
+    """
+    chain = credential.chain
+    last = next((depth for depth, c in enumerate(chain) if _has_own_name(c)), len(chain) - 1)
+    return chain[: last + 1]
+
+
+def _end_entity(credential: Credential) -> x509.Certificate:
     return next((c for c in credential.chain if not _is_proxy(c)), credential.chain[-1])
+
+
+def _has_own_name(certificate: x509.Certificate) -> bool:
+    try:
+        info = proxy_cert_info(certificate)
+    except ValueError:
+        return False  # malformed, but meant as a proxy
+    return info is None or info.kind is ProxyKind.INDEPENDENT
 
 
 def _is_proxy(certificate: x509.Certificate) -> bool:
@@ -135,11 +172,9 @@ def _key_name(certificate: x509.Certificate) -> str:
 def _verdict(
     credential: Credential, trust: TrustAnchors | None, now: datetime
 ) -> tuple[VerifiedChain | None, dict[str, Any]]:
-    if trust is None:
-        wrong = _wrong_time(credential, now)
-        reason = wrong or "no trust directory was given (--certdir or X509_CERT_DIR)"
-        return None, {"verified": False, "valid": wrong is None, "reason": reason}
     try:
+        if trust is None:
+            return None, _unverified(credential, now)
         chain = verify(credential.chain, trust, now)
     except VerificationError as error:
         reason = f"{error.code} at depth {error.depth}: {error}"
@@ -148,19 +183,19 @@ def _verdict(
     return chain, {"verified": True, "valid": True, "reason": None, "anchor": anchor}
 
 
+def _unverified(credential: Credential, now: datetime) -> dict[str, Any]:
+    """Return what can be said without anybody's trust. Raises VerificationError."""
+    verify_proxies(credential.chain, now)
+    wrong = _wrong_time(credential, now)  # of what stands behind the end entity
+    reason = wrong or "no trust directory was given (--certdir or X509_CERT_DIR)"
+    return {"verified": False, "valid": wrong is None, "reason": reason}
+
+
 def _wrong_time(credential: Credential, now: datetime) -> str | None:
     if any(certificate.not_valid_after_utc <= now for certificate in credential.chain):
         return "expired"
     early = any(certificate.not_valid_before_utc > now for certificate in credential.chain)
     return "not valid yet" if early else None
-
-
-def _anchors(certdir: Path, *, require_crls: bool) -> TrustAnchors:
-    try:
-        files = [file for file in certdir.iterdir() if is_trust_file(file.name)]
-        return TrustAnchors.from_files({file.name: file.read_bytes() for file in files}, require_crls=require_crls)
-    except OSError as error:
-        raise click.UsageError(f"the trust directory {certdir} cannot be read: {error.strerror}") from None
 
 
 def _show(report: dict[str, Any]) -> None:
@@ -184,3 +219,5 @@ def _show(report: dict[str, Any]) -> None:
     else:
         options.show(f"verified    : no, {report['reason']}")
     attributes.show(report)
+    for warning in report["warnings"]:
+        options.show(f"{'warning':<11} : {warning}")
