@@ -99,13 +99,12 @@ class _Expression:
     def whole(self) -> tuple[str, str]:
         """Return the expression, and the account with a reference to its group."""
         *others, last = self._entry.pattern.components
-        excluded = "|".join(map(_escaped, sorted(self._entry.excluded)))
         body = "".join(self._component(component) for component in others) + self._component(last, last=True)
         account = self._entry.account
         reference = "" if account.claim is None else f"\\{self.groups.index(account.claim) + 1}{account.suffix}"
         long = sum(len(component.kind) + 2 + component.limit for component in (*others, last)) > MAX_NAME_LENGTH
         before = f"(?!.{{{MAX_NAME_LENGTH + 1}}})" if long else ""
-        return f"^{before}{f'(?!(?:{excluded})$)' if excluded else ''}{body}$", account.prefix + reference
+        return f"^{before}{_none_of(self._entry.excluded)}{body}$", account.prefix + reference
 
     def _component(self, component: Component, *, last: bool = False) -> str:
         start = _escaped(f"/{component.kind}=")
@@ -140,6 +139,20 @@ class _Expression:
         length = min(length, _MAX_ACCOUNT - len(account.prefix) - len(account.suffix))
         rest = "".join(_loose(later) for later in component.pieces[index + 1 :]) + r"(?=\/|$)"
         return f"{_no_account(account, rest)}({characters}{{1,{length}}})"
+
+
+def _none_of(names: frozenset[str]) -> str:
+    """Return the assertion that keeps out these names; what they begin with stands there once."""
+    if not names:
+        return ""
+    ordered = sorted(names)
+    start = _common_start(ordered[0], ordered[-1])
+    return f"(?!{_escaped(start)}(?:{'|'.join(_escaped(name[len(start) :]) for name in ordered)})$)"
+
+
+def _common_start(one: str, other: str) -> str:
+    length = next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), None)
+    return one[: min(len(one), len(other)) if length is None else length]
 
 
 def _no_account(account: Account, rest: str) -> str:
@@ -201,8 +214,9 @@ class Reader:
 
     def map(self, method: str, name: str) -> str | None:
         """Return the account of a name that was authenticated by a method, or None."""
+        wanted = method.casefold()
         for line_method, expression, account in self._lines:
-            if line_method.casefold() != method.casefold():
+            if line_method != wanted:
                 continue
             if isinstance(expression, str):
                 if expression == name:
@@ -216,7 +230,7 @@ class Reader:
 
 def _read_line(raw: str, assume_hash: bool) -> tuple[str, str | re.Pattern[str], str] | None:  # noqa: FBT001 - a private helper
     characters = iter(raw)
-    method, _ = _field(characters, '"')
+    method = _field(characters, '"')[0].casefold()
     name, end = _field(characters, '"/' if assume_hash else '"')
     account, _ = _field(characters, '"')
     if end != "/" and assume_hash:

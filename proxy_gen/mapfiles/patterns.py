@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 
 from proxy_gen.attributes import attribute_type, short_name, upper_bound
@@ -48,7 +48,7 @@ class Component:
     kind: str
     pieces: tuple[str | Hole, ...]
 
-    @property
+    @cached_property
     def holes(self) -> tuple[Hole, ...]:
         """The holes, in their order."""
         return tuple(piece for piece in self.pieces if isinstance(piece, Hole))
@@ -90,12 +90,12 @@ class NamePattern:
             require_mintable(DistinguishedName.parse(pattern.literal))
         return pattern
 
-    @property
+    @cached_property
     def claims(self) -> frozenset[str]:
         """The claims that have holes."""
         return frozenset(hole.claim for component in self.components for hole in component.holes)
 
-    @property
+    @cached_property
     def literal(self) -> str | None:
         """The name, if there is no hole in it."""
         return None if self.claims else self.example({})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from cProfile import Profile
+from dataclasses import replace
 from itertools import permutations, product
 
 import pytest
@@ -17,6 +19,7 @@ from ttscache.mapping.export_check import faults
 from ttscache.mapping.export_names import KnownName
 from ttscache.mapping.exports import Export, Format, Source, export, needs_known_names
 from ttscache.mapping.rules import Rule
+from ttscache.mapping.template import Template
 from ttscache.model import Decision, Identity
 
 O = "/DC=ch/O=site"  # noqa: E741 - an organisation
@@ -122,7 +125,8 @@ def test_rules_that_one_dn_does_not_tell_apart(form: Format) -> None:
 @NAME_FORMATS
 @pytest.mark.parametrize("account", ["b", None], ids=["another account", "no account"])
 def test_a_name_that_a_template_can_give_as_well(form: Format, account: str | None) -> None:
-    robot, users = rule("robot", O + "/CN=robot", account), rule("users", O + "/CN={sub}", "users")
+    robot = rule("robot", O + "/CN=robot", account, {"groups": ("/robots",)})
+    users = rule("users", O + "/CN={sub}", "users")
     known = [KnownName(O + "/CN=robot", "users", "users"), KnownName(O + "/CN=jane", "users", "users")]
     written = exported(form, robot, users, known=known)
     if form is Format.CONDOR:
@@ -132,6 +136,55 @@ def test_a_name_that_a_template_can_give_as_well(form: Format, account: str | No
     else:
         assert written.text == f'"{O}/CN=jane" users\n'
     assert "users" in left_out(written)
+
+
+SPECIAL = rule("special", O + "/CN={sub}", "admin", {"issuer": ("cms",), "sub": ("a1", "a2")})
+
+
+@NAME_FORMATS
+@pytest.mark.parametrize("account", ["admin", None], ids=["account", "no account"])
+def test_what_an_earlier_rule_takes_for_certain_is_its_own(form: Format, account: str | None) -> None:
+    special = replace(SPECIAL, account=None if account is None else Template.parse(account))
+    users = rule("users", O + "/CN={sub}", "{sub}", {"issuer": ("cms",)})
+    some = rule("some", O + "/CN={sub}", "some", {"issuer": ("cms",), "sub": ("a2", "b")})
+    known = [KnownName(f"{O}/CN={sub}", sub, "users") for sub in ("a1", "b", "c")]
+    written = exported(form, special, some, users, known=known)
+    assert written.left_out == ()
+    asked = [f"{O}/CN={sub}" for sub in ("a1", "a2", "b", "c")]
+    pool, grid = condor.Reader(written.text, assume_hash=False), written.text
+    mapped = [pool.map("SSL", dn) if form is Format.CONDOR else gridmap.read(grid).get(dn) for dn in asked]
+    assert mapped == [account, account, "some", "c"]
+
+
+@NAME_FORMATS
+@pytest.mark.parametrize(
+    "when, dn, later",
+    [({"groups": ("/g",)}, "{sub}", {}), ({"scopes": ("x",)}, "{sub}", {}), ({"client_id": ("x",)}, "{sub}", {}),
+     ({"entitlements": ("x",)}, "{sub}", {}), ({"claims": {"x": ("y",)}}, "{sub}", {}),
+     ({"issuer": ("atlas",)}, "{sub}", {}), ({}, "{sub}", {"issuer": ()}), ({}, "{sub}", {"issuer": ("cms", "atlas")}),
+     ({}, "{name}", {}), ({}, "a{name}", {}), ({"sub": ("a1",)}, "a1", {"sub": ("a1", "a2")})],
+    ids=["groups", "scopes", "client", "entitlements", "claims", "issuer", "any issuer", "another issuer as well",
+         "another claim", "part of a claim", "another subject as well"],
+)  # fmt: skip
+def test_what_an_earlier_rule_takes_perhaps_is_nobody_s(
+    form: Format, when: dict[str, object], dn: str, later: dict[str, object]
+) -> None:
+    special = rule("special", O + "/CN=a1", "admin", {"issuer": ("cms",), "sub": ("a1",)} | when)
+    users = rule("users", f"{O}/CN={dn}", "users", {"issuer": ("cms",)} | later)
+    written = exported(form, special, users)
+    assert "admin" not in written.text
+    assert "special" in left_out(written)
+
+
+@NAME_FORMATS
+def test_a_later_rule_takes_nothing(form: Format) -> None:
+    users = rule("users", O + "/CN={sub}", "users", {"groups": ("/users",)})
+    known = [KnownName(O + "/CN=a3", "users", "users")]
+    written = exported(form, users, SPECIAL, known=known)
+    assert "admin" not in written.text
+    assert "special" in left_out(written)
+    # who comes first, and asks no more than the later does, takes all
+    assert left_out(exported(form, rule("first", O + "/CN=a1", "first", {"sub": ("a1", "a2")}), SPECIAL)) == {}
 
 
 def test_rules_that_agree_may_overlap() -> None:
@@ -264,6 +317,27 @@ def test_tokens_of_a_rule_that_cannot_be_said_are_nobody_s(when: dict[str, objec
         rule("later", account="b", when={"sub": ("s2",)}),
     ]
     assert "s2" in exported(Format.XROOTD_SCITOKENS, *apart, issuer="cms").text
+
+
+@pytest.mark.parametrize(
+    "form",
+    [Format.CONDOR, Format.GRIDMAP, Format.XROOTD_VOMS, Format.XROOTD_AUTHDB, Format.XROOTD_SCITOKENS],
+    ids=lambda form: form.value,
+)
+def test_many_values_take_time_in_proportion(form: Format) -> None:
+    def steps(count: int) -> int:
+        many = {"sub": tuple(f"s{index}" for index in range(count))}
+        rules = [
+            rule("fixed", O + "/CN={sub}", "fixed", many, fqans=("/g",)),
+            rule("half", O + "/CN={name}/CN={sub}", "h-{name}", many, scopes=("storage.read:/",)),
+            rule("all", O + "/CN={sub}", "other", {"groups": ("/g",)}),
+        ]
+        known = [KnownName(f"{O}/CN=n{index}/CN=s{index}", f"h-n{index}", "half") for index in range(count)]
+        profile = Profile()
+        profile.runcall(exported, form, *rules, known=known, issuer="cms")
+        return sum(each.callcount for each in profile.getstats())
+
+    assert steps(160) < 8 * steps(40)
 
 
 # Rules over few values, so that every identity there can be is tried.

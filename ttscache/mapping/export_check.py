@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import permutations, product
+from typing import TypeVar
 
 from proxy_gen.errors import FqanRefusedError
 from proxy_gen.mapfiles import condor, gridmap, lcmaps, xrootd
+from proxy_gen.mapfiles.patterns import NamePattern
 from proxy_gen.voms.fqan import Fqan
 from ttscache.errors import TracedRefusalError
 from ttscache.mapping.engine import decide
-from ttscache.mapping.export_grants import grants, one_account, standings
+from ttscache.mapping.export_grants import Standings, grants, one_account
 from ttscache.mapping.exports import CONDOR_FORMATS, NAME_FORMATS, Export, Format, Source
 from ttscache.mapping.rules import Rule
 from ttscache.mapping.template import Placeholder
 from ttscache.model import Decision, Identity
 
+_T = TypeVar("_T")
 _ANYBODY = "nobody-knows"
 # values that claims can have: short, long, odd, and such as nearly are something else
 _VALUES = ("a", "Jane Doe", "j.doe-1_x", "x" * 30, "y" * 63, "7", "root1", "a(b)*[c]?'", "proxy-1")
@@ -34,14 +38,14 @@ _MAX_EXAMPLES = 64
 def faults(form: Format, source: Source, exported: Export) -> list[str]:
     """Return what is wrong with a file, in words; empty when nothing is."""
     partly = {left.rule for left in exported.left_out}
-    whole = [rule for rule in source.rules if rule.name not in partly]
+    whole = {rule.name for rule in source.rules} - partly
     try:
         if form in CONDOR_FORMATS:
             return _names(source, _condor(form, exported.text), whole)
         if form in NAME_FORMATS:
-            literal = [rule for rule in whole if not any(grant.pattern.claims for grant in grants(rule))]
+            templates = {rule.name for rule in source.rules if any(grant.pattern.claims for grant in grants(rule))}
             listed = gridmap.read(exported.text)
-            return _names(source, listed.get, literal, listed)
+            return _names(source, listed.get, whole - templates, listed)
         if form is Format.LCMAPS_GROUP:
             return _groups(source.rules, lcmaps.Reader(exported.text).map, whole)
         if form is Format.XROOTD_VOMS:
@@ -87,48 +91,68 @@ def _condor(form: Format, text: str) -> Callable[[str], str | None]:
 
 
 def _names(
-    source: Source, mapped: Callable[[str], str | None], whole: Sequence[Rule], listed: Iterable[str] = ()
+    source: Source, mapped: Callable[[str], str | None], whole: AbstractSet[str], listed: Iterable[str] = ()
 ) -> list[str]:
     said = _Said(source)
+    known = {one.dn for one in source.known}
+    tried = {dn for rule in source.rules for dn in _spread([one.dn for one in source.known if one.rule == rule.name])}
     found = []
-    names = {*listed, *(one.dn for one in source.known), *said.impossible()}
     for rule in source.rules:
-        for _, decision in examples(rule):
-            if decision.dn is None:
+        for identity, alone in examples(rule):
+            if alone.dn is not None:
+                tried.add(alone.dn)
+            decision = _decided(source.rules, identity)
+            if decision is None or decision.dn is None:
                 continue
-            names.add(decision.dn)
-            if rule in whole and mapped(decision.dn) != decision.account:
-                found.append(f"{decision.dn} has not the account {decision.account}, which rule '{rule.name}' gives")
-    for near in sorted({near for name in names for near in (name, *near_misses(name))}):
-        account = mapped(near)
-        if account is not None and said.accounts(near) != {account}:
-            found.append(f"{near} has the account {account}, which the rules do not give it, or not alone")
+            account = mapped(decision.dn)
+            # what is known of a name is not this identity's
+            may_be = {decision.account} if decision.rule in whole else {decision.account, None}
+            if account not in may_be and (decision.rule in whole or decision.dn not in known):
+                found.append(f"{decision.dn} has the account {account}, and of rule '{decision.rule}' another")
+    near = {near for name in (*tried, *said.impossible()) for near in near_misses(name)}
+    for name in sorted({*listed, *known, *tried, *near, *said.impossible()}):
+        account = mapped(name)
+        if account is not None and said.accounts(name) != {account}:
+            found.append(f"{name} has the account {account}, which the rules do not give it, or not alone")
     return found
+
+
+def _spread(names: Sequence[_T]) -> Sequence[_T]:
+    """Return some of many, from all over."""
+    return names[:: len(names) // _MAX_EXAMPLES + 1]
+
+
+def _decided(rules: Sequence[Rule], identity: Identity) -> Decision | None:
+    try:
+        return decide(rules, identity)
+    except TracedRefusalError:
+        return None
 
 
 class _Said:
     """What the rules say of names, each with what is known of it."""
 
     def __init__(self, source: Source) -> None:
-        self._grants = [standing.grant for standing in standings(source.rules)]
+        self._standings = Standings(source.rules)
         self._known = {(one.dn, one.rule): one.account for one in source.known}
 
     def accounts(self, name: str) -> set[str | None]:
         """Return the accounts that a name can have."""
         by_rule: dict[str, set[str | None]] = {}
-        for grant in self._grants:
-            given = grant.accounts(name)
-            by_rule.setdefault(grant.rule, set()).update({_UNCLEAR} if given is None else given)
+        for standing in self._standings.of(name):
+            given = standing.accounts(name)
+            by_rule.setdefault(standing.grant.rule, set()).update({_UNCLEAR} if given is None else given)
         return {account for rule, given in by_rule.items() for account in self._settled(name, rule, given)}
 
     def impossible(self) -> Iterator[str]:
         """Yield what templates would give with values that claims cannot have there."""
-        for grant in self._grants:
-            for claim in grant.pattern.claims:
-                for value in _IMPOSSIBLE:
-                    yield grant.pattern.example(
-                        {each: value if each == claim else "a" for each in grant.pattern.claims}
-                    )
+        by_rule: dict[str, list[NamePattern]] = {}
+        for standing in self._standings:
+            by_rule.setdefault(standing.grant.rule, []).append(standing.grant.pattern)
+        for patterns in by_rule.values():
+            for pattern in _spread(patterns):
+                for claim, value in product(pattern.claims, _IMPOSSIBLE):
+                    yield pattern.example({each: value if each == claim else "a" for each in pattern.claims})
 
     def _settled(self, name: str, rule: str, given: set[str | None]) -> set[str | None]:
         """Return which of a rule's accounts it is, where that is known."""
@@ -136,7 +160,7 @@ class _Said:
         return {known} if known is not None and (_UNCLEAR in given or known in given) else given
 
 
-def _groups(rules: Sequence[Rule], mapped: Callable[[Sequence[str]], str | None], whole: Sequence[Rule]) -> list[str]:
+def _groups(rules: Sequence[Rule], mapped: Callable[[Sequence[str]], str | None], whole: AbstractSet[str]) -> list[str]:
     """Try each rule's FQANs one by one and two by two: whoever asks chooses which, and in which order."""
     found = []
     given: dict[Fqan, set[str | None]] = {}
@@ -147,7 +171,7 @@ def _groups(rules: Sequence[Rule], mapped: Callable[[Sequence[str]], str | None]
             given.setdefault(fqan, set()).update(accounts)
         for asked in (*permutations(fqans, 1), *permutations(fqans, 2)):
             account = mapped([fqan.long for fqan in asked])
-            if (account is not None or rule in whole) and accounts != {account}:
+            if (account is not None or rule.name in whole) and accounts != {account}:
                 found.append(
                     f"proxies of rule '{rule.name}' with {' '.join(map(str, asked))} have the account {account}, "
                     "which it does not give"
@@ -178,12 +202,13 @@ def _parsed(texts: Iterable[str]) -> tuple[Fqan, ...]:
         return ()
 
 
-def _paths(source: Source, reader: xrootd.AuthdbReader, whole: Sequence[Rule]) -> list[str]:
+def _paths(source: Source, reader: xrootd.AuthdbReader, whole: AbstractSet[str]) -> list[str]:
     found = []
     of_account: dict[str, list[Rule]] = {}
     for rule in source.rules:
         accounts = {decision.account for _, decision in examples(rule)}
         accounts |= {one.account for one in source.known if one.rule == rule.name}
+        accounts |= {g.account.prefix for g in grants(rule) if g.account is not None and g.pattern.literal is not None}
         for account in accounts - {None}:
             of_account.setdefault(str(account), []).append(rule)
     for account in reader.accounts:
@@ -193,10 +218,10 @@ def _paths(source: Source, reader: xrootd.AuthdbReader, whole: Sequence[Rule]) -
             has, may = reader.privileges(account, path), _may(scopes, path)
             if has - may:
                 found.append(f"{account} may {''.join(sorted(has - may))} at {path}, which no scope allows")
-    for rule in whole:
+    for rule in (rule for rule in source.rules if rule.name in whole):
+        account = one_account(rule)
         for scope in rule.scopes:
             below = scope.partition(":")[2].rstrip("/") + "/x"
-            account = one_account(rule)
             if account is not None and _may([scope], below) - reader.privileges(account, below):
                 found.append(f"{account} may not do at {below} what {scope} allows")
     return found
@@ -216,17 +241,18 @@ def _near_paths(path: str) -> Iterator[str]:
     yield from (top or "/", top + "/x", top + "2", top + "2/x", top[:-1] or "/", top.upper() or "/", "/elsewhere")
 
 
-def _tokens(source: Source, reader: xrootd.TokenReader, whole: Sequence[Rule]) -> list[str]:
+def _tokens(source: Source, reader: xrootd.TokenReader, whole: AbstractSet[str]) -> list[str]:
     found = []
     rules = [rule for rule in source.rules if not rule.when.issuer or source.issuer in rule.when.issuer]
+    accounts = {rule.name: one_account(rule) for rule in rules}
     for rule in rules:
         for identity, _ in examples(rule):
             for tried in _near_identities(identity, source.issuer):
                 account = reader.map(tried.subject, tried.groups)
                 # whatever the claims in its names: they are not looked at here
                 decided_by = next((each for each in rules if each.when.missed(tried) is None), None)
-                wanted = None if decided_by is None else one_account(decided_by)
-                if account != wanted and (account is not None or decided_by in whole):
+                wanted = None if decided_by is None else accounts[decided_by.name]
+                if account != wanted and (account is not None or (decided_by and decided_by.name in whole)):
                     found.append(f"a token of rule '{rule.name}' or near it has the account {account}, not {wanted}")
     return found
 

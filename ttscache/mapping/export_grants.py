@@ -60,8 +60,8 @@ class Grant:
 class Standing:
     """A grant among the others: ``excluded`` are names that another gives with another account as well.
 
-    ``taken`` are names that an earlier rule gives for certain, so that this never does. ``clash`` says which rule cannot
-    be told from it by any name.
+    ``taken`` are names that an earlier rule gives for certain, so that this never does. ``clash`` says which rule
+    cannot be told from it by any name.
     """
 
     grant: Grant

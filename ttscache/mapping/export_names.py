@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from proxy_gen.mapfiles import condor, gridmap
 from proxy_gen.mapfiles.patterns import Account
 from ttscache.mapping.engine import is_account
-from ttscache.mapping.export_grants import Grant, LeftOut, Standing, standings
+from ttscache.mapping.export_grants import LeftOut, Standing, Standings
 from ttscache.mapping.rules import Rule
 from ttscache.mapping.template import Literal, Template
+
+_NOT_KEPT = "its names are shared, so it is not kept which were given; only names without claims are known"
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,12 @@ def condor_entries(rules: Sequence[Rule]) -> tuple[list[condor.Entry], list[Left
     """
     entries: list[condor.Entry] = []
     left_out: list[LeftOut] = []
-    for standing in standings(rules):
+    for standing in Standings(rules):
         grant = standing.grant
         why = _unsayable(standing)
         if grant.account is None and why is None:
             continue
-        entry = condor.Entry(grant.pattern, grant.account or Account(""), frozenset(standing.excluded))
+        entry = condor.Entry(grant.pattern, grant.account or Account(""), frozenset(standing.excluded) | standing.taken)
         why = why or condor.refusal(entry)
         if why is None:
             entries.append(entry)
@@ -45,34 +47,39 @@ def condor_entries(rules: Sequence[Rule]) -> tuple[list[condor.Entry], list[Left
     return entries, _once(left_out + _without_dn(rules))
 
 
-def known_accounts(rules: Sequence[Rule], known: Iterable[KnownName]) -> tuple[dict[str, str], list[LeftOut]]:
-    """Return the accounts of names, those of rules without a claim in their DN and those that are known.
+def known_accounts(rules: Sequence[Rule], known: Iterable[KnownName]) -> tuple[dict[str, KnownName], list[LeftOut]]:
+    """Return names with their rules and accounts: those of rules without a claim in their DN, and those that are known.
 
     A known name counts as far as the rules still give it; its account is what they say now.
     """
-    found = standings(rules)
-    left_out = [LeftOut(s.grant.rule, why) for s in found if s.grant.pattern.literal and (why := _unsayable(s))]
-    names: dict[str, str] = {}
+    return _known_accounts(Standings(rules), rules, known)
+
+
+def _known_accounts(
+    found: Standings, rules: Sequence[Rule], known: Iterable[KnownName]
+) -> tuple[dict[str, KnownName], list[LeftOut]]:
+    left_out: list[LeftOut] = []
+    names: dict[str, KnownName] = {}
+    of_templates: dict[str, Template | None] = {}
     for standing in found:
-        name, given = standing.grant.pattern.literal, standing.grant.account
-        if name is not None and given is not None and _unsayable(standing) is None:
-            names[name] = given.prefix
-    by_rule: dict[str, list[Grant]] = {}
-    for standing in found:
-        by_rule.setdefault(standing.grant.rule, []).append(standing.grant)
-    everything = [standing.grant for standing in found]
-    templates = {rule.name: rule.account for rule in rules}
+        grant, name, why = standing.grant, standing.grant.pattern.literal, _unsayable(standing)
+        if name is None:
+            of_templates[grant.rule] = None
+        elif why is not None:
+            left_out.append(LeftOut(grant.rule, why))
+        elif grant.account is not None:
+            names[name] = KnownName(name, grant.account.prefix, grant.rule)
+    of_templates = {rule.name: rule.account for rule in rules if rule.name in of_templates}
     for one in sorted(known, key=lambda each: each.dn):
-        if one.dn in names or not any(grant.pattern.claims for grant in by_rule.get(one.rule, [])):
+        if one.dn in names or one.rule not in of_templates or not _still_fits(one.account, of_templates[one.rule]):
             continue
-        if not _still_fits(one.account, templates[one.rule]):
-            continue
-        account, why = _account_of(one, by_rule[one.rule], everything)
+        account, why = _account_of(one, found.of(one.dn))
         if why is not None:
             left_out.append(LeftOut(one.rule, why))
         elif account is not None:
-            names[one.dn] = account
-    left_out += [LeftOut(rule.name, why) for rule in rules if (why := _unkept(rule, by_rule.get(rule.name, [])))]
+            names[one.dn] = KnownName(one.dn, account, one.rule)
+    shared = [rule for rule in rules if rule.shared and of_templates.get(rule.name) is not None]
+    left_out += [LeftOut(rule.name, _NOT_KEPT) for rule in shared]
     return names, _once(left_out + _without_dn(rules))
 
 
@@ -80,32 +87,33 @@ def gridmap_accounts(
     rules: Sequence[Rule], known: Iterable[KnownName], reader: gridmap.Reader
 ) -> tuple[dict[str, str], list[LeftOut]]:
     """Return the lines of a grid-mapfile. Globus takes names that differ in case only for one."""
-    known = list(known)
-    names, left_out = known_accounts(rules, known)
+    found = Standings(rules)
+    names, left_out = _known_accounts(found, rules, known)
     given: dict[str, set[str | None]] = {}
-    for grant in (standing.grant for standing in standings(rules)):
-        if (name := grant.pattern.literal) is not None:
-            given.setdefault(name.casefold(), set()).add(names.get(name))
-    for name, account in names.items():
-        given.setdefault(name.casefold(), set()).add(account)
+    for standing in found:
+        if (name := standing.grant.pattern.literal) is not None and name not in names:
+            given.setdefault(name.casefold(), set()).add(None)
+    for name, one in names.items():
+        given.setdefault(name.casefold(), set()).add(one.account)
     sayable = {}
-    for name, account in names.items():
+    for name, one in names.items():
         why = gridmap.refusal(name, reader)
         if len(given[name.casefold()]) > 1:
             why = "another name that differs in case only has another account, which some consumers cannot tell"
         if why is None:
-            sayable[name] = account
+            sayable[name] = str(one.account)
         else:
-            left_out.append(LeftOut(_rule_of(name, rules, known), f"{name}: {why}"))
+            left_out.append(LeftOut(one.rule, f"{name}: {why}"))
     return sayable, left_out
 
 
-def _account_of(one: KnownName, own: Sequence[Grant], everything: Sequence[Grant]) -> tuple[str | None, str | None]:
-    """Return the account of a known name, and why it cannot be told."""
+def _account_of(one: KnownName, giving: Sequence[Standing]) -> tuple[str | None, str | None]:
+    """Return the account of a known name that these may give, and why it cannot be told."""
     accounts: set[str | None] = set()
-    for grant in own:
-        given = grant.accounts(one.dn)
-        accounts |= {one.account} if given is None else given
+    for standing in giving:
+        if standing.grant.rule == one.rule:
+            given = standing.accounts(one.dn)
+            accounts |= {one.account} if given is None else given
     if not accounts:
         return None, None  # the rules have changed, and do not give it any more
     if len(accounts) > 1:
@@ -113,12 +121,11 @@ def _account_of(one: KnownName, own: Sequence[Grant], everything: Sequence[Grant
     account = accounts.pop() if accounts else None
     if account is None or not is_account(account):
         return None, None
-    for grant in everything:
-        if grant.rule == one.rule:
-            continue
-        given = grant.accounts(one.dn)
-        if given is None or given - {account}:
-            return None, f"rule '{grant.rule}' can give the same DN with another account, which a DN cannot tell"
+    for standing in giving:
+        given = standing.accounts(one.dn)
+        if standing.grant.rule != one.rule and (given is None or given - {account}):
+            other = standing.grant.rule
+            return None, f"rule '{other}' can give the same DN with another account, which a DN cannot tell"
     return account, None
 
 
@@ -143,17 +150,6 @@ def _excluded(standing: Standing) -> list[LeftOut]:
         LeftOut(standing.grant.rule, f"without the name {name}, which rule '{other}' gives with another account")
         for name, other in standing.excluded.items()
     ]
-
-
-def _unkept(rule: Rule, own: Sequence[Grant]) -> str | None:
-    if rule.shared and any(grant.pattern.claims and grant.account is not None for grant in own):
-        return "its names are shared, so it is not kept which were given; only names without claims are known"
-    return None
-
-
-def _rule_of(name: str, rules: Sequence[Rule], known: Sequence[KnownName]) -> str:
-    literal = {s.grant.pattern.literal: s.grant.rule for s in standings(rules)}
-    return literal.get(name) or next(one.rule for one in known if one.dn == name)
 
 
 def _once(left_out: Iterable[LeftOut]) -> list[LeftOut]:

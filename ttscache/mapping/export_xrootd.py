@@ -21,7 +21,10 @@ def accesses(rules: Sequence[Rule], known: Iterable[KnownName]) -> tuple[dict[st
     """Return what accounts may, from the storage scopes of their rules; several rules of one account add up."""
     found: dict[str, Access] = {}
     left_out: list[LeftOut] = []
-    known = list(known)
+    names, unnamed = known_accounts(rules, known)
+    of_rules: dict[str, set[str]] = {}
+    for one in names.values():
+        of_rules.setdefault(one.rule, set()).add(str(one.account))
     for rule in rules:
         if rule.account is None:
             continue
@@ -29,7 +32,10 @@ def accesses(rules: Sequence[Rule], known: Iterable[KnownName]) -> tuple[dict[st
         left_out += missing
         if access == Access():
             continue
-        for account in _accounts(rule, rules, known):
+        one_for_all = one_account(rule)
+        if one_for_all is None:
+            left_out += [left for left in unnamed if left.rule == rule.name]
+        for account in sorted(of_rules.get(rule.name, ())) if one_for_all is None else [one_for_all]:
             if account.startswith("."):
                 left_out.append(LeftOut(rule.name, "a pool account names nobody there"))
             else:
@@ -88,14 +94,6 @@ def _access(rule: Rule) -> tuple[Access, list[LeftOut]]:
 
 def _covered(path: str, wider: set[str]) -> bool:
     return any((path.rstrip("/") + "/").startswith(each.rstrip("/") + "/") for each in wider)
-
-
-def _accounts(rule: Rule, rules: Sequence[Rule], known: Sequence[KnownName]) -> list[str]:
-    account = one_account(rule)
-    if account is not None:
-        return [account]
-    names, _ = known_accounts(rules, known)
-    return sorted({names[one.dn] for one in known if one.rule == rule.name and one.dn in names})
 
 
 def _why_not_in_tokens(rule: Rule, account: str | None, *, groups_claim: bool) -> str | None:
