@@ -89,8 +89,8 @@ def test_an_expired_one(robot: Credential, start: Callable[[], Daemon], site: Si
     place(site, end_entity(CA, ROBOT, KeyKind.RSA_2048, now=datetime.now(UTC) - DAY, lifetime=HOUR))
     daemon = start()
     answer = daemon.web.post("/v1/proxy", {}, iam.token())
-    assert (answer.status, answer.code) == (403, "lifetime_refused")
-    assert "only 0 seconds are left (robot)" in answer.json["detail"]
+    assert (answer.status, answer.code) == (503, "signer_unavailable")
+    assert "has ended (robot)" in answer.json["detail"]
     assert daemon.wait_for_status("down")
 
 
