@@ -1,15 +1,16 @@
 """A redirector in front of two caches: whoever comes is sent to one of them, and shows his own proxy there too."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from string import ascii_lowercase
 
 import pytest
 
-from tests.acceptance.site import GRIDMAP, JANE, STRANGER, TOP, Site
-from tests.acceptance.xcache import content, origin
+from tests.acceptance.site import GRIDMAP, JANE, TOP, Site
+from tests.acceptance.xcache import BAD_READERS, bad_reader, content, origin
 from tests.acceptance.xcache_cluster import Cluster, cluster
-from tests.acceptance.xrootd import UNMAPPED_GSI, XRootD
+from tests.acceptance.xrootd import XRootD
 from tests.tools.minting import delegate, end_entity, write_private
 
 pytestmark = pytest.mark.acceptance
@@ -17,13 +18,13 @@ pytestmark = pytest.mark.acceptance
 _ROBOTS = {f"{TOP}/CN=robot: cache {number}": f"robot{number}" for number in (0, 1)}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def source(site: Site) -> Iterator[XRootD]:
     with origin(site.trust_dir, site.host, _ROBOTS) as server:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def caches(site: Site, source: XRootD) -> Iterator[Cluster]:
     proxies = [_proxy(site, dn) for dn in _ROBOTS]
     with cluster(site.trust_dir, site.host, GRIDMAP, source=source, proxies=proxies) as running:
@@ -48,6 +49,15 @@ def _served_by(caches: Cluster, reader: Path, name: str) -> list[int]:
     ]
 
 
+@pytest.mark.parametrize("why,reason", BAD_READERS)
+def test_redirector_itself_refuses(caches: Cluster, site: Site, tmp_path: Path, why: str, reason: str) -> None:
+    since = [one.server.position() for one in caches.caches]
+    verdict = bad_reader(caches, site, tmp_path, why, "/data/a")
+    assert not verdict
+    assert re.search(reason, verdict.text), verdict
+    assert [one.logins(position) for one, position in zip(caches.caches, since, strict=True)] == [[], []]
+
+
 def test_sends_readers_to_its_caches_and_to_the_other_when_one_is_gone(
     caches: Cluster, source: XRootD, site: Site, tmp_path: Path
 ) -> None:
@@ -64,10 +74,3 @@ def test_sends_readers_to_its_caches_and_to_the_other_when_one_is_gone(
     # also what only the one that is gone had
     for name in (served[0], served[1], next(files)):
         assert _served_by(caches, jane, name) == [1]
-
-
-def test_redirector_itself_refuses_whom_it_does_not_know(caches: Cluster, site: Site, tmp_path: Path) -> None:
-    verdict = caches.gsi_read(write_private(tmp_path / "stranger", _proxy(site, STRANGER)), "/data/a")
-    assert not verdict
-    assert UNMAPPED_GSI in verdict.text
-    assert [one.logins() for one in caches.caches] == [[], []]

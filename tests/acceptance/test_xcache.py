@@ -1,5 +1,6 @@
 """XCache over our proxies: it fetches with them from an origin, and goes on with the renewed one."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -10,9 +11,9 @@ import pytest
 from proxy_gen.credential import Credential
 from tests.acceptance.cases import expired_for
 from tests.acceptance.site import GRIDMAP, JANE, STRANGER, TOP, Site
-from tests.acceptance.xcache import Cache, cache, content, origin
-from tests.acceptance.xrootd import UNMAPPED_GSI, XRootD
-from tests.tools.minting import HOUR, delegate, end_entity, write_private
+from tests.acceptance.xcache import BAD_READERS, Cache, bad_reader, cache, content, origin
+from tests.acceptance.xrootd import REFUSAL_GSI, UNMAPPED_GSI, XRootD
+from tests.tools.minting import HOUR, delegate, end_entity, tampered, write_private
 from tests.tools.programs import Verdict, wait_for
 
 pytestmark = pytest.mark.acceptance
@@ -37,6 +38,14 @@ def start(site: Site, source: XRootD) -> Start:
     return lambda proxy: cache(site.trust_dir, site.host, GRIDMAP, source=source, proxy=proxy)
 
 
+@pytest.fixture(scope="module")
+def through(site: Site, source: XRootD) -> Iterator[Cache]:
+    """A cache with a good proxy; each test has files of its own."""
+    proxy = _proxy(site, ROBOT).to_pem()
+    with cache(site.trust_dir, site.host, GRIDMAP, source=source, proxy=proxy) as running:
+        yield running
+
+
 @pytest.fixture
 def jane(site: Site, tmp_path: Path) -> Path:
     return write_private(tmp_path / "jane", delegate(end_entity(site.ca, JANE)).to_pem())
@@ -54,27 +63,28 @@ def _fetch(name: str, through: Cache, source: XRootD, reader: Path) -> tuple[Ver
     return Verdict(verdict.ok, f"{verdict.text}\norigin: {source.server.output(since)}"), source.logins(since)
 
 
-def test_fetches_with_its_own_proxy_what_a_reader_asks_with_his(
-    source: XRootD, start: Start, site: Site, jane: Path
-) -> None:
-    with start(_proxy(site, ROBOT).to_pem()) as through:
-        verdict, fetchers = _fetch("a", through, source, jane)
-        assert verdict
-        assert (through.logins(), fetchers) == (["jane"], ["robot"])
-        again, fetchers = _fetch("a", through, source, jane)
-        assert again
-        assert fetchers == []  # it is there
+def test_fetches_with_its_own_proxy_what_a_reader_asks_with_his(source: XRootD, through: Cache, jane: Path) -> None:
+    since = through.server.position()
+    verdict, fetchers = _fetch("a", through, source, jane)
+    assert verdict
+    assert through.logins(since) == ["jane"]
+    assert set(fetchers) <= {"robot"}  # nobody, when it still has the connection of another test
+    assert "robot" in source.logins()
+    again, fetchers = _fetch("a", through, source, jane)
+    assert again
+    assert fetchers == []  # it is there
 
 
-def test_refuses_a_reader_whom_it_does_not_know(
-    source: XRootD, start: Start, site: Site, jane: Path, tmp_path: Path
+@pytest.mark.parametrize("why,reason", BAD_READERS)
+def test_refuses_a_reader(
+    source: XRootD, through: Cache, site: Site, jane: Path, tmp_path: Path, why: str, reason: str
 ) -> None:
-    stranger = write_private(tmp_path / "stranger", _proxy(site, STRANGER).to_pem())
-    with start(_proxy(site, ROBOT).to_pem()) as through:
-        assert _fetch("b", through, source, jane)[0]
-        verdict, _ = _fetch("b", through, source, stranger)
-        assert not verdict
-        assert UNMAPPED_GSI in verdict.text
+    assert _fetch("b", through, source, jane)[0]
+    since = source.server.position()
+    verdict = bad_reader(through, site, tmp_path, why, "/data/b")
+    assert not verdict
+    assert re.search(reason, verdict.text), verdict
+    assert source.logins(since) == []
 
 
 def test_goes_on_with_the_renewed_proxy_when_the_old_one_ends(
@@ -127,6 +137,24 @@ def test_fetches_nothing_with_an_expired_proxy_until_there_is_a_good_one(
         verdict, fetchers = _fetch("f", through, source, jane)
         assert verdict
         assert fetchers == ["robot"]
+
+
+@pytest.mark.parametrize(
+    "make,reason",
+    [
+        pytest.param(lambda site: delegate(end_entity(site.untrusted_ca, ROBOT)), "unknown CA", id="untrusted"),
+        pytest.param(lambda site: tampered(_proxy(site, ROBOT)), "signature verification failed", id="tampered"),
+    ],
+)
+def test_fetches_nothing_with_a_proxy_that_the_origin_refuses(
+    source: XRootD, start: Start, site: Site, jane: Path, make: Callable[[Site], Credential], reason: str
+) -> None:
+    with start(make(site).to_pem()) as through:
+        verdict, fetchers = _fetch("h", through, source, jane)
+        assert not verdict
+        assert fetchers == []
+        assert through.logins() == ["jane"]  # the reader was good
+        assert re.search(rf"{REFUSAL_GSI}.*{reason}", verdict.text), verdict
 
 
 def test_fetches_nothing_with_a_name_that_the_origin_does_not_map(

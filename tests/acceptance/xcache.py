@@ -8,10 +8,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from string import ascii_lowercase
 
-from tests.acceptance.xrootd import MAPPED, STORAGE, XRootD, client_settings, grid_mapfile
+import pytest
+
+from tests.acceptance.cases import expired_for
+from tests.acceptance.site import JANE, STRANGER, Site
+from tests.acceptance.xrootd import MAPPED, REFUSAL_GSI, STORAGE, UNMAPPED_GSI, XRootD, client_settings, grid_mapfile
 from tests.acceptance.xrootd_service import Home, gsi, home, need_plugins, service
 from tests.tools.hostcert import HostCredential
-from tests.tools.programs import Server, end, wait_for
+from tests.tools.minting import HOUR, delegate, end_entity, tampered, write_private
+from tests.tools.programs import Server, Verdict, end, wait_for
 
 # the cache alone sometimes never does, the origin alone takes its time
 _IMPATIENT = """\
@@ -79,6 +84,28 @@ def cache(
             wait_for(lambda: _cmsd_socket(place).exists() or None, beside[0].output)
         server, port = running.enter_context(service(place, configuration, env=env))
         yield Cache(server, port, place, *beside)
+
+
+# who may not read, and what the log of the server that he came to says of it
+BAD_READERS = [
+    pytest.param("unmapped", UNMAPPED_GSI, id="unmapped"),
+    pytest.param("expired", rf"{REFUSAL_GSI}.*certificate expired", id="expired"),
+    pytest.param("untrusted", rf"{REFUSAL_GSI}.*unknown CA", id="untrusted"),
+    pytest.param("tampered", rf"{REFUSAL_GSI}.*signature verification failed", id="tampered"),
+]
+
+
+def bad_reader(server: XRootD, site: Site, directory: Path, why: str, path: str) -> Verdict:
+    """Read a file as somebody who may not."""
+    made = {
+        "unmapped": lambda: delegate(end_entity(site.ca, STRANGER)).to_pem(),
+        "expired": lambda: expired_for(2 * HOUR, site),
+        "untrusted": lambda: delegate(end_entity(site.untrusted_ca, JANE)).to_pem(),
+        "tampered": lambda: tampered(delegate(end_entity(site.ca, JANE))).to_pem(),
+    }[why]()
+    # his own client would not show one that has expired by its clock
+    clock = -2.5 * HOUR if why == "expired" else 0 * HOUR
+    return server.gsi_read(write_private(directory / "reader", made), path, clock=clock)
 
 
 def _cmsd_socket(place: Home) -> Path:
