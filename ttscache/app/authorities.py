@@ -146,7 +146,8 @@ def _token(reference: SecretReference) -> Callable[[], str]:
         try:
             return reference.read()
         except SecretError as error:
-            raise SignerUnavailableError(f"the PKI engine's token cannot be read: {error}", retry_after=60.0) from None
+            _log.warning("token_unreadable", extra={"reason": str(error)})  # of the daemon's own files
+            raise SignerUnavailableError("the PKI engine's token cannot be read", retry_after=60.0) from None
 
     return read
 

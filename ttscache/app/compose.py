@@ -72,7 +72,9 @@ def compose(
 
     def fetcher(ca_file: Path | None) -> Fetcher:
         # upstreams with the same private CAs share connections
-        return fetchers.setdefault(ca_file, Fetcher(ca_file))
+        if ca_file not in fetchers:
+            fetchers[ca_file] = Fetcher(ca_file)
+        return fetchers[ca_file]
 
     issuers = {c.identity.name: Issuer(c.identity, fetcher(c.identity.ca_file)) for c in settings.issuers}
     for name, issuer in issuers.items():

@@ -128,7 +128,9 @@ def _write(directory: Path, stem: str, authority: CertificateAuthority) -> None:
 
 
 def _finish(directory: Path) -> None:
-    """Put the keys of CAs whose certificates are there in their places, if that is still to be done."""
+    """Put the keys of CAs whose certificates are there in their places, and clear away what was written in part."""
+    for part in directory.glob(".ca*.*.*"):  # of a writer that was killed: whoever writes holds the lock
+        part.unlink()
     for stem in _stems(directory):
         key, coming = directory / f"{stem}.key", directory / f"{stem}.key.coming"
         if coming.exists() and not key.exists():

@@ -91,7 +91,8 @@ class IdTokens:
         try:
             return read_idtoken(read_secret_file(profile.source).decode("ascii"), self._clock())  # type: ignore[arg-type] # it has one
         except (SecretError, CondorTokenError, UnicodeDecodeError) as error:
-            why = "is not ASCII" if isinstance(error, UnicodeDecodeError) else str(error)
+            _log.warning("token_unreadable", extra={"profile": profile.name, "reason": str(error)})
+            why = str(error) if isinstance(error, CondorTokenError) else "its file cannot be read"
             raise SignerUnavailableError(
                 f"the pool's token of profile '{profile.name}' cannot be relayed: {why}", retry_after=_RETRY_SECONDS
             ) from None

@@ -67,8 +67,7 @@ def _local(notes: Notes, path: Path, part: Mapping[str, Any]) -> LocalAuthority:
 
 
 def _openbao(notes: Notes, path: Path, part: Mapping[str, Any]) -> OpenBaoAuthority:
-    if reason := unsafe_url_reason(part["url"]):
-        notes.wrong((*path, "url"), reason)
+    _check_url(notes, (*path, "url"), part["url"])
     for key in ("mount", "role"):
         if {".", ".."} & set(part[key].split("/")):
             notes.wrong((*path, key), "must not lead elsewhere by . or ..")
@@ -143,13 +142,20 @@ def _require_certifiable(host: str) -> None:
 
 
 def _remote_voms(notes: Notes, path: Path, part: Mapping[str, Any], vo: str, lifetime: float) -> RemoteVoms:
-    if reason := unsafe_url_reason(part["url"]):
-        notes.wrong((*path, "url"), reason)
+    _check_url(notes, (*path, "url"), part["url"])
     lsc = notes.noted((*path, "lsc"), lambda: _lsc(notes.directory / part["lsc"], vo), b"")
     anchors = _anchors(notes, path, part)
     host = part.get("host") or urlsplit(part["url"]).hostname or ""
     ca_file = notes.directory / part["ca_file"]
     return RemoteVoms(vo, part["url"].rstrip("/"), host, lifetime, lsc, ca_file, anchors)
+
+
+def _check_url(notes: Notes, path: Path, url: str) -> None:
+    reason = unsafe_url_reason(url)
+    if reason is None and ("?" in url or "#" in url):
+        reason = "must have no query and no fragment"
+    if reason is not None:
+        notes.wrong(path, reason)
 
 
 def _lsc(file: FilePath, vo: str) -> bytes:

@@ -139,6 +139,10 @@ def _too_many(error: ValidationError, path: Path) -> Iterator[tuple[Path, str]]:
     yield path, f"must not have more than {error.validator_value} entries"
 
 
+def _too_long(error: ValidationError, path: Path) -> Iterator[tuple[Path, str]]:
+    yield path, f"must not have more than {error.validator_value} characters"
+
+
 def _out_of_bounds(error: ValidationError, path: Path) -> Iterator[tuple[Path, str]]:
     part = _mapping(error.schema)
     yield path, f"must be between {part.get('minimum')} and {part.get('maximum')}"
@@ -162,6 +166,7 @@ _EXPLANATIONS: Mapping[str, Callable[[ValidationError, Path], Iterator[tuple[Pat
     "minProperties": _too_few,
     "minLength": _too_few,
     "maxItems": _too_many,
+    "maxLength": _too_long,
     "minimum": _out_of_bounds,
     "maximum": _out_of_bounds,
     "maxProperties": _too_many,
