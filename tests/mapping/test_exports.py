@@ -91,6 +91,28 @@ def test_a_known_name_tells_what_the_dn_does_not() -> None:
     assert "begins and ends" in why["joined"]
 
 
+@pytest.mark.parametrize("form", Format, ids=lambda form: form.value)
+@pytest.mark.parametrize(
+    "account, when, why",
+    [("root", {}, "no user name"), ("1234", {}, "no user name"), ("{sub}", {"sub": ("root", "7")}, "no user name"),
+     ("good", {"sub": ("a/b",)}, "cannot be signed")],
+    ids=["root", "digits", "no good value", "no DN"],
+)  # fmt: skip
+def test_a_rule_of_which_nothing_comes_is_told(form: Format, account: str, when: dict[str, object], why: str) -> None:
+    useless = rule("useless", O + "/CN={sub}", account, when, fqans=("/cms",), scopes=("storage.read:/",))
+    written = exported(form, useless, issuer="cms")
+    assert why in left_out(written)["useless"]
+    assert len(written.left_out) == 1
+
+
+@pytest.mark.parametrize("form", [Format.GRIDMAP, Format.LCMAPS, Format.XROOTD_AUTHDB], ids=lambda form: form.value)
+def test_a_rule_without_a_known_name_is_told(form: Format) -> None:
+    users = replace(USERS, scopes=("storage.read:/",))
+    written = exported(form, ROBOT, users)
+    assert left_out(written) == {"users": "none of its names is known to have been given"}
+    assert exported(form, ROBOT, users, known=[JANE]).left_out == ()
+
+
 def test_shared_templates_are_not_known() -> None:
     shared = rule("shared", O + "/CN={group}", "{group}", shared=True)
     assert "not kept" in left_out(exported(Format.GRIDMAP, shared))["shared"]

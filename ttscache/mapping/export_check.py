@@ -18,7 +18,7 @@ from proxy_gen.mapfiles.patterns import NamePattern
 from proxy_gen.voms.fqan import Fqan
 from ttscache.errors import TracedRefusalError
 from ttscache.mapping.engine import decide
-from ttscache.mapping.export_grants import Standings, grants, one_account
+from ttscache.mapping.export_grants import Standings, grants, one_account, why_nobody
 from ttscache.mapping.exports import CONDOR_FORMATS, NAME_FORMATS, Export, Format, Source
 from ttscache.mapping.rules import Rule
 from ttscache.mapping.template import Placeholder
@@ -164,7 +164,7 @@ def _groups(rules: Sequence[Rule], mapped: Callable[[Sequence[str]], str | None]
     """Try each rule's FQANs one by one and two by two: whoever asks chooses which, and in which order."""
     found = []
     given: dict[Fqan, set[str | None]] = {}
-    for rule in rules:
+    for rule in (rule for rule in rules if why_nobody(rule) is None):
         fqans = _parsed(rule.fqans)
         accounts = {decision.account for _, decision in examples(rule)} or {one_account(rule)}
         for fqan in fqans:

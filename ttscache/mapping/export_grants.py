@@ -196,6 +196,25 @@ def one_account(rule: Rule) -> str | None:
     return found if found is not None and is_account(found) else None
 
 
+def why_nobody(rule: Rule) -> str | None:
+    """Return why the mapping refuses everybody whom a rule with an account takes, or None."""
+    if rule.account is None:
+        return None
+    if not any(_can_be_account(rule.account, claims) for claims in _variants(rule) or ({},)):
+        return "its account is no user name for jobs, so that the mapping refuses everybody"
+    if rule.dn is not None and not grants(rule):
+        return "its DN cannot be signed, or its account is no user name, so that the mapping refuses everybody"
+    return None
+
+
+def _can_be_account(template: Template, claims: Mapping[str, str]) -> bool:
+    try:
+        account, unclear = _account(_with_values(template, claims, in_dn=False))
+    except ClaimUnfitError:
+        return False
+    return unclear is not None or account.claim is not None or is_account(account.prefix)
+
+
 def _variants(rule: Rule) -> list[dict[str, str]] | None:
     """Return the combinations of what the conditions fix of the claims in the rule's names; None if too many."""
     placed = {piece.claim for piece in _pieces(rule.dn, rule.account) if isinstance(piece, Placeholder)}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from proxy_gen.mapfiles import condor, gridmap
@@ -13,6 +14,7 @@ from ttscache.mapping.export_grants import LeftOut, Standing, Standings
 from ttscache.mapping.rules import Rule
 from ttscache.mapping.template import Literal, Template
 
+_NONE_YET = "none of its names is known to have been given"
 _NOT_KEPT = "its names are shared, so it is not kept which were given; only names without claims are known"
 
 
@@ -78,8 +80,7 @@ def _known_accounts(
             left_out.append(LeftOut(one.rule, why))
         elif account is not None:
             names[one.dn] = KnownName(one.dn, account, one.rule)
-    shared = [rule for rule in rules if rule.shared and of_templates.get(rule.name) is not None]
-    left_out += [LeftOut(rule.name, _NOT_KEPT) for rule in shared]
+    left_out += _unnamed(rules, of_templates, {one.rule for one in names.values()} | {left.rule for left in left_out})
     return names, _once(left_out + _without_dn(rules))
 
 
@@ -105,6 +106,18 @@ def gridmap_accounts(
         else:
             left_out.append(LeftOut(one.rule, f"{name}: {why}"))
     return sayable, left_out
+
+
+def _unnamed(
+    rules: Sequence[Rule], of_templates: Mapping[str, Template | None], told: AbstractSet[str]
+) -> list[LeftOut]:
+    """Return the rules with claims in their DN of which there is no name, or not every one; ``told`` are others."""
+    templates = [rule for rule in rules if of_templates.get(rule.name) is not None]
+    return [
+        LeftOut(rule.name, _NOT_KEPT if rule.shared else _NONE_YET)
+        for rule in templates
+        if rule.shared or rule.name not in told
+    ]
 
 
 def _account_of(one: KnownName, giving: Sequence[Standing]) -> tuple[str | None, str | None]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from proxy_gen.mapfiles import condor, gridmap, lcmaps, xrootd
-from ttscache.mapping.export_grants import LeftOut, grants
+from ttscache.mapping.export_grants import LeftOut, grants, why_nobody
 from ttscache.mapping.export_groups import group_accounts
 from ttscache.mapping.export_names import KnownName, condor_entries, gridmap_accounts
 from ttscache.mapping.export_xrootd import accesses, token_entries
@@ -61,9 +61,13 @@ def needs_known_names(form: Format, rules: Sequence[Rule]) -> bool:
 
 
 def export(form: Format, source: Source) -> Export:
-    """Return the file of a format."""
+    """Return the file of a format, and what is left out of what the rules with an account say."""
+    nobody = {rule.name: why for rule in source.rules if (why := why_nobody(rule)) is not None}
+    if form is not Format.XROOTD_SCITOKENS:  # there also what refuses comes before what follows it
+        source = replace(source, rules=[rule for rule in source.rules if rule.name not in nobody])
     text, left_out = _written(form, source)
-    return Export(text, tuple(left_out))
+    others = (each for each in left_out if each.rule not in nobody)
+    return Export(text, (*others, *(LeftOut(name, why) for name, why in nobody.items())))
 
 
 def _written(form: Format, source: Source) -> tuple[str, list[LeftOut]]:
