@@ -139,3 +139,15 @@ def test_the_longest_line_that_is_written_is_read(mapped: MapNames, form: condor
     assert mapped(condor.write([longest, after], form), form, names) == ["all", None, "after"]
     # and of one that is far longer, HTCondor says nothing, and maps nobody
     assert mapped(condor.write([entries[-1], after], form), form, names) == [None, None, "after"]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.value)
+@pytest.mark.parametrize("excluded", [{"a"}, {"a", "ab"}, {"a", "b.c"}], ids=["one", "one begins another", "two"])
+def test_excluded_names_are_nobody_s(mapped: MapNames, form: condor.Form, excluded: set[str]) -> None:
+    letters = Hole("n", frozenset("abc."))
+    entry = condor.Entry(
+        NamePattern.of(("/CN=", letters)), Account("all"), frozenset(f"/CN={name}" for name in excluded)
+    )
+    names = ["a", "ab", "abc", "b.c", "bac", "c"]
+    answers = mapped(condor.write([entry], form), form, [f"/CN={name}" for name in names])
+    assert answers == [None if name in excluded else "all" for name in names]
