@@ -10,8 +10,8 @@ from tests.acceptance.site import Site
 
 pytestmark = pytest.mark.acceptance
 
-# which keys a consumer can work with is no matter of trust
-_MATTERS_OF_ABILITY = frozenset({"proxy P-256"})
+# which keys a consumer can work with is no matter of trust, nor how it reads a file
+_MATTERS_OF_ABILITY = frozenset({"proxy P-256", "mode 0640"})
 
 
 @pytest.mark.parametrize("case,expected", cases(LIBRARY))

@@ -17,7 +17,7 @@ from proxy_gen.trust import TrustedAuthority, trust_directory
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-_RING = 4
+_RING = 3
 _KEYS: dict[KeyKind, deque[PrivateKey]] = {}
 
 
@@ -76,7 +76,9 @@ def delegate(
 
 def _another_key(kind: KeyKind, parent: Credential) -> PrivateKey:
     """Return one of a few keys that is not the parent's: to make a thousand RSA keys would be what takes the time."""
-    ring = _KEYS.setdefault(kind, deque(generate_key(kind) for _ in range(_RING)))
+    if kind not in _KEYS:
+        _KEYS[kind] = deque(generate_key(kind) for _ in range(_RING))
+    ring = _KEYS[kind]
     ring.rotate()
     if public_der(ring[0].public_key()) == public_der(key_of(parent).public_key()):
         ring.rotate()
