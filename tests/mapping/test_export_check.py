@@ -16,7 +16,12 @@ RULES = (
     rule("robot", O + "/CN=robot (x)", "robot1", {"sub": ("r1",)}, fqans=("/cms/Role=robot", "/cms")),
     rule("users", O + "/CN={preferred_username}/CN=u-{sub}", "{preferred_username}"),
     rule(
-        "store", O + "/OU=s/CN=store", "store", {"groups": ("/cms",)}, fqans=("/cms",), scopes=("storage.read:/store",)
+        "store",
+        O + "/OU=s/CN=store",
+        "store",
+        {"groups": ("/cms",)},
+        fqans=("/cms/s",),
+        scopes=("storage.read:/store",),
     ),
 )
 SOURCE = Source(RULES, (KnownName(O + "/CN=jane/CN=u-1", "jane", "users"),), "cms")
