@@ -18,7 +18,8 @@ from proxy_gen.mapfiles.patterns import NamePattern
 from proxy_gen.voms.fqan import Fqan
 from ttscache.errors import TracedRefusalError
 from ttscache.mapping.engine import decide
-from ttscache.mapping.export_grants import Standings, grants, one_account, why_nobody
+from ttscache.mapping.export_grants import grants, one_account, why_nobody
+from ttscache.mapping.export_standings import Standings
 from ttscache.mapping.exports import CONDOR_FORMATS, NAME_FORMATS, Export, Format, Source
 from ttscache.mapping.rules import Rule
 from ttscache.mapping.template import Placeholder

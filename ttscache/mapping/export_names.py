@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from proxy_gen.mapfiles import condor, gridmap
 from proxy_gen.mapfiles.patterns import Account
 from ttscache.mapping.engine import is_account
-from ttscache.mapping.export_grants import LeftOut, Standing, Standings
+from ttscache.mapping.export_grants import LeftOut
+from ttscache.mapping.export_standings import Standing, Standings
 from ttscache.mapping.rules import Rule
 from ttscache.mapping.template import Literal, Template
 
