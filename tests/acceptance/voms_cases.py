@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from proxy_gen.credential import Credential
-from proxy_gen.keys import KeyKind, generate_key
+from proxy_gen.keys import KeyKind
 from proxy_gen.names import DistinguishedName
 from proxy_gen.proxy import ProxyKind, issue_proxy
 from proxy_gen.voms import signatures
@@ -24,7 +24,7 @@ from proxy_gen.voms.certificate import AttributeCertificate, GenericAttribute, e
 from proxy_gen.voms.fqan import Fqan
 from tests.acceptance.answers import Answer
 from tests.acceptance.site import JANE, JOE, Site, attribute_authority
-from tests.tools.minting import DAY, HOUR, delegate, end_entity, key_of, resigned, write_private
+from tests.tools.minting import DAY, HOUR, another_key, delegate, end_entity, key_of, resigned, write_private
 
 
 class Consumer(Enum):
@@ -106,7 +106,7 @@ def attributes(
 
 def voms_proxy(parent: Credential, *certificates: AttributeCertificate, kind: ProxyKind = ProxyKind.FULL) -> Credential:
     """Make a proxy that carries attribute certificates, as the library does."""
-    own = generate_key(KeyKind.RSA_2048)
+    own = another_key(KeyKind.RSA_2048, parent)
     leaf = issue_proxy(
         parent.leaf,
         key_of(parent),

@@ -61,7 +61,7 @@ def delegate(
     lifetime: timedelta = HOUR,
 ) -> Credential:
     """Make a proxy below a certificate or another proxy, with its chain."""
-    own = _another_key(key, parent)
+    own = another_key(key, parent)
     certificate = issue_proxy(
         parent.leaf,
         key_of(parent),
@@ -74,7 +74,7 @@ def delegate(
     return Credential((certificate, *parent.chain), own)
 
 
-def _another_key(kind: KeyKind, parent: Credential) -> PrivateKey:
+def another_key(kind: KeyKind, parent: Credential) -> PrivateKey:
     """Return one of a few keys that is not the parent's: to make a thousand RSA keys would be what takes the time."""
     if kind not in _KEYS:
         _KEYS[kind] = deque(generate_key(kind) for _ in range(_RING))
