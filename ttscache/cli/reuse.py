@@ -56,7 +56,8 @@ class Wanted:
                 raise ClientError(refused["code"], refused["detail"], status=_REFUSED)
             profiles = decision["profiles"]  # type: ignore[index] # without a refusal there is one
             proxies = [name for name, each in profiles.items() if each["type"] == _PROXY]
-            if profiles and (not proxies or (profile in profiles and profile not in proxies)):
+            others = profiles.keys() - proxies
+            if profile in others or (profile is None and others and not proxies):
                 raise _wrong_type(profile)
             name = profile or proxies[0]
             chosen = profiles.get(name, _ANY_PROXY)
