@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -58,6 +59,8 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit. Every error is one line on standard error."""
+    if not sys.warnoptions:  # what libraries think of certificates from elsewhere is not for our users
+        warnings.simplefilter("ignore")
     sys.exit(run(arguments))
 
 
