@@ -14,11 +14,14 @@ from tests.tools import openssl
 from tests.tools.minting import end_entity
 from tests.tools.programs import run
 from ttscache.authority.generations import Generations
-from ttscache.broker.anchors import LocalAnchors
+from ttscache.broker.anchors import EngineAnchors, LocalAnchors
 from ttscache.broker.publishing import Published, Publisher
-from ttscache.errors import StoreUnavailableError
+from ttscache.errors import OverloadedError, StoreUnavailableError
 from ttscache.net.deadline import Deadline
+from ttscache.net.fetch import Fetcher
+from ttscache.store.memory import MemoryStore
 from ttscache.store.sqlite import SqliteStore
+from ttscache.upstream.openbao import PkiEngine
 
 CA = an_authority()
 
@@ -117,3 +120,25 @@ async def test_openssl_takes_what_is_published(tmp_path: Path, clock: Clock) -> 
     now = datetime.fromtimestamp(START, UTC)
     credential = end_entity(CA, f"{TOP}/CN=jane", now=now)
     assert openssl.verify(credential.to_pem(), trust, strict=True, crl_check=True, now=now)
+
+
+async def test_nobody_queues_behind_an_engine_that_does_not_answer(clock: Clock) -> None:
+    calls: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    server = await asyncio.start_server(lambda *call: calls.append(call), "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    fetcher = Fetcher()
+    engine = PkiEngine(url, "pki", "role", lambda: "token", fetcher)
+    source = EngineAnchors(engine, ("/*",), DAY, MemoryStore(clock), clock)
+    publisher = Publisher(source, lambda _: {"cms/host.lsc": b"x"}, clock)
+    asking = [publisher.published(Deadline.after(1)) for _ in range(20)]
+    told = await asyncio.gather(*asking, return_exceptions=True)
+    assert {type(error) for error in told} == {OverloadedError}
+    assert len(calls) == 1
+    assert publisher.voms_files() == {"cms/host.lsc": b"x"}  # of which the engine knows nothing
+    server.close()  # first, so that no second attempt finds a listener
+    for _, writer in calls:
+        writer.close()
+        await writer.wait_closed()
+    await publisher.drain()
+    await fetcher.close()
+    await server.wait_closed()

@@ -1,6 +1,7 @@
-"""A token of the pool's is handed on within the limits that one signed here would have."""
+"""IDTOKENs: one of the pool's is handed on within the limits that one signed here would have."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from ttscache.authority.condor import SigningKey, issue_idtoken
 from ttscache.broker.idtokens import IdTokens, TokenOrder
 from ttscache.config.settings import IdTokenProfile
 from ttscache.durable import write_atomically
-from ttscache.errors import LifetimeRefusedError, SignerUnavailableError
+from ttscache.errors import LifetimeRefusedError, MappingRefusedError, SignerUnavailableError
 from ttscache.mapping.template import Template
 from ttscache.model import Decision, Identity
 
@@ -25,7 +26,7 @@ DECISION = Decision(
 )
 
 
-def order(source: Path, limits: dict[str, float]) -> TokenOrder:
+def order(source: Path | None, limits: dict[str, float]) -> TokenOrder:
     profile = IdTokenProfile(
         name="condor", lifetime=DAY, min_lifetime=600, max_lifetime=DAY, outlive_token=False, trust_domain="",
         key=None, user=Template.parse("{account}"), scopes=("condor:/READ", "condor:/ADVERTISE_STARTD"), source=source,
@@ -63,3 +64,13 @@ async def test_not_with_more_than_the_profile_says(source: Path) -> None:
     issued_by_the_pool(source, scope="condor:/ADMINISTRATOR")
     with pytest.raises(SignerUnavailableError, match="may do more"):
         await IdTokens(time.time).issue(order(source, {}))
+
+
+async def test_no_claim_chooses_the_domain() -> None:
+    signed = order(None, {})
+    profile = replace(signed.profile, trust_domain="pool", key=KEY, user=Template.parse("{name}"))
+    plain = replace(signed, profile=profile, identity=replace(IDENTITY, claims={"name": "jane"}))
+    assert (await IdTokens(time.time).issue(plain)).subject == "jane@pool"
+    elsewhere = replace(plain, identity=replace(IDENTITY, claims={"name": "jane@elsewhere"}))
+    with pytest.raises(MappingRefusedError, match="has an '@' in it"):
+        await IdTokens(time.time).issue(elsewhere)

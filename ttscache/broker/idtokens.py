@@ -103,10 +103,15 @@ def _user(order: TokenOrder) -> str:
     decision = order.decision
     claims = {**order.identity.claims, "account": decision.account}
     try:
-        user = order.profile.user.fill(claims, lambda _: None)
+        user = order.profile.user.fill(claims, _unfit_in_user)
         subject_of(user, order.profile.trust_domain)
     except (ClaimUnfitError, CondorTokenError) as error:
         raise MappingRefusedError(
             f"profile '{order.profile.name}' gives no usable user for rule '{decision.rule}': {error}", decision.trace
         ) from None
     return user
+
+
+def _unfit_in_user(value: str) -> str | None:
+    """A claim may be a part of the user's name; the domain is the profile's to say, never the caller's."""
+    return "has an '@' in it" if "@" in value else None

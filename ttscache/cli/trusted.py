@@ -46,6 +46,7 @@ def _listed(directory: Path) -> Iterator[Path]:
 
 def _content(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        # a pipe would be waited for
+        return file.read_bytes() if file.is_file() else _UNREADABLE
     except OSError:
         return _UNREADABLE
