@@ -139,6 +139,18 @@ class SessionLostError(RefusedError):
     code = "session_lost"
 
 
+class SubjectRevokedError(RefusedError):
+    """An administrator has revoked the identity, or the session that the token belongs to."""
+
+    code = "subject_revoked"
+
+
+class AdminRequiredError(RefusedError):
+    """Who asks is not an administrator."""
+
+    code = "admin_required"
+
+
 class BadRequestError(TtsError):
     """The request itself is wrong (HTTP 400)."""
 
@@ -209,6 +221,10 @@ class StoreUnavailableError(UnavailableError):
     code = "store_unavailable"
 
 
+class StoreMisconfiguredError(StoreUnavailableError):
+    """The store would answer, but must not be used as it is set up."""
+
+
 class RecordUnreadableError(StoreUnavailableError):
     """A record is there, but sealed with another key, changed, or of another version's form."""
 
@@ -223,6 +239,12 @@ class OverloadedError(UnavailableError):
     """The deadline passed before the answer was there, or too much waits already."""
 
     code = "overloaded"
+
+
+class RateLimitedError(UnavailableError):
+    """One caller asks for more than is good for the others (HTTP 429)."""
+
+    code = "rate_limited"
 
 
 class ConfigurationError(Exception):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.benches import STORES, Bench, Times
+from tests.store.benches import PASSING, STORES, Bench, Times, passing
 
 
 @pytest.fixture
@@ -13,6 +13,6 @@ def times() -> Times:
 
 @pytest.fixture(params=sorted(STORES))
 async def bench(request: pytest.FixtureRequest, tmp_path: Path, times: Times) -> AsyncIterator[Bench]:
-    made = Bench(STORES[request.param](tmp_path, times), times)
+    made = Bench(STORES[request.param](tmp_path, times), times, PASSING.get(request.param, passing))
     yield made
     await made.store.close()

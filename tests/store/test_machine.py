@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from tests.store.benches import STORES, Times
+from tests.store.benches import PASSING, STORES, Times, passing
 from ttscache.store.base import ABSENT, ConflictError, Lease, Record
 
 KEYS = st.sampled_from(["a", "b"])
@@ -30,8 +30,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.records: dict[str, Record] = {}
         self.leases: dict[str, tuple[Lease, float]] = {}
         self.given: list[Lease] = []
-        self.version = 0
-        self.fence = 0
+        self.versions = dict.fromkeys(("a", "b"), 0)
+        self.fences = dict.fromkeys(("a", "b"), 0)
 
     def teardown(self) -> None:
         self.loop.run_until_complete(self.store.close())
@@ -72,8 +72,8 @@ class StoreMachine(RuleBasedStateMachine):
                 self.loop.run_until_complete(work)
             return
         version = self.loop.run_until_complete(work)
-        assert version > self.version
-        self.version = version
+        assert version > self.versions[key]
+        self.versions[key] = version
         self.records[key] = Record(value, version, expires_at)
 
     @rule(key=KEYS)
@@ -87,8 +87,8 @@ class StoreMachine(RuleBasedStateMachine):
         held = self.leases.get(name)
         assert (lease is None) == (held is not None and held[1] > self.times.lease)
         if lease is not None:
-            assert lease.fence > self.fence
-            self.fence = lease.fence
+            assert lease.fence > self.fences[name]
+            self.fences[name] = lease.fence
             self.leases[name] = (lease, self.times.lease + seconds)
             self.given.append(lease)
 
@@ -103,7 +103,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(seconds=SECONDS)
     def elapse(self, seconds: int) -> None:
-        self.times.elapse(seconds)
+        elapsing = PASSING.get(self.kind, passing)
+        self.loop.run_until_complete(elapsing(self.store, self.times, seconds))
 
     @rule()
     def sweep(self) -> None:

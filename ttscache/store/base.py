@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,9 +58,10 @@ class Store(Protocol):
     async def delete(self, key: str) -> None:
         """Remove a record if it is there."""
 
-    def scan(self, prefix: str) -> AsyncIterator[tuple[str, Record]]:
+    def scan(self, prefix: str, after: str = "") -> AsyncIterator[tuple[str, Record]]:
         """Yield the keys that begin so, in the order of their code points, with their records.
 
+        Only those behind ``after``, where that is given: so one goes on where one has stopped.
         Not a snapshot: what is written or deleted meanwhile may be there or not. What cannot be read (sealed with a
         key that is not ours) is passed over, and that is logged.
         """
@@ -76,6 +77,12 @@ class Store(Protocol):
 
     async def sweep(self) -> None:
         """Remove what has expired."""
+
+    def watch(self, changed: Callable[[str | None], None]) -> Callable[[], None]:
+        """Have ``changed`` called with the key of what other processes write or delete; return how to end that.
+
+        With None when anything may have changed. It is a hint, and comes early; who must know reads again.
+        """
 
     async def close(self) -> None:
         """Close the store."""

@@ -38,9 +38,9 @@ class MemoryStore:
         """See Store."""
         self._records.pop(key, None)
 
-    async def scan(self, prefix: str) -> AsyncIterator[tuple[str, Record]]:
+    async def scan(self, prefix: str, after: str = "") -> AsyncIterator[tuple[str, Record]]:
         """See Store."""
-        for key in sorted(key for key in self._records if key.startswith(prefix)):
+        for key in sorted(key for key in self._records if key.startswith(prefix) and key > after):
             if (record := await self.get(key)) is not None:
                 yield key, record
 
@@ -65,6 +65,10 @@ class MemoryStore:
         now, lease_now = self._clock(), self._lease_clock()
         self._records = {key: record for key, record in self._records.items() if record.expires_at > now}
         self._leases = {name: held for name, held in self._leases.items() if held[1] > lease_now}
+
+    def watch(self, changed: Callable[[str | None], None]) -> Callable[[], None]:  # noqa: ARG002 - nobody calls it
+        """See Store: nobody else writes here."""
+        return lambda: None
 
     async def close(self) -> None:
         """See Store."""

@@ -77,13 +77,13 @@ class SqliteStore:
         """See Store."""
         await self._run(lambda: self._write("DELETE FROM records WHERE key = ?", (key,)))
 
-    async def scan(self, prefix: str) -> AsyncIterator[tuple[str, Record]]:
+    async def scan(self, prefix: str, after: str = "") -> AsyncIterator[tuple[str, Record]]:
         """See Store."""
-        after: str | None = None
-        while page := await self._run(partial(self._page, prefix, after)):
+        behind = after or None
+        while page := await self._run(partial(self._page, prefix, behind)):
             for found in page:
                 yield found
-            after = page[-1][0]
+            behind = page[-1][0]
 
     async def acquire(self, name: str, *, seconds: float) -> Lease | None:
         """See Store."""
@@ -98,6 +98,10 @@ class SqliteStore:
     async def sweep(self) -> None:
         """See Store."""
         await self._run(self._sweep)
+
+    def watch(self, changed: Callable[[str | None], None]) -> Callable[[], None]:  # noqa: ARG002 - nobody calls it
+        """See Store: the others of the machine are seen when what they wrote is read."""
+        return lambda: None
 
     async def close(self) -> None:
         """See Store."""
@@ -167,7 +171,7 @@ class SqliteStore:
         rows = self._connection.execute(
             "SELECT key, value, version, expires_at FROM records"
             " WHERE key >= ? AND key IS NOT ? AND expires_at > ? ORDER BY key LIMIT ?",
-            (prefix if after is None else after, after, self._clock(), _PAGE),
+            (prefix if after is None else max(prefix, after), after, self._clock(), _PAGE),
         )
         found = ((key, Record(*record)) for key, *record in rows)
         return list(takewhile(lambda each: each[0].startswith(prefix), found))
