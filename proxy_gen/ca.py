@@ -30,6 +30,7 @@ from proxy_gen.names import DistinguishedName
 BACKDATE = timedelta(minutes=5)
 # RFC 5280 section 4.1.2.5: the last that GeneralizedTime can say
 _LAST = datetime(9999, 12, 31, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
 _MAX_SERIAL_BITS = 159  # what `cryptography` writes
 _NO_AUTHORITY = x509.BasicConstraints(ca=False, path_length=None)
 _CLIENT_AUTH = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
@@ -159,7 +160,7 @@ class CertificateAuthority:
 
 def _end(now: datetime, lifetime: timedelta) -> datetime:
     """Return the end of a lifetime. Raises IssuanceError (``lifetime``) for one that X.509 cannot say."""
-    if lifetime < timedelta(seconds=1) or lifetime > _LAST - now:
+    if lifetime < _SECOND or lifetime > _LAST - now:
         raise IssuanceError("lifetime", "the lifetime is less than a second, or ends after the year 9999")
     return whole_seconds(now) + lifetime
 
@@ -175,15 +176,21 @@ def validity_within(issuer: x509.Certificate, *, now: datetime, lifetime: timede
     No consumer enforces the nesting, so the issuer must. Raises :class:`IssuanceError` with code ``lifetime``,
     ``issuer_expired`` or ``issuer_not_yet_valid``.
     """
+    return validity_between(issuer.not_valid_before_utc, issuer.not_valid_after_utc, now=now, lifetime=lifetime)
+
+
+def validity_between(
+    begin: datetime, end: datetime, *, now: datetime, lifetime: timedelta
+) -> tuple[datetime, datetime]:
+    """Return what :func:`validity_within` does, for an issuer that is valid from ``begin`` to ``end``."""
     now = whole_seconds(now)
-    if lifetime < timedelta(seconds=1):
+    if lifetime < _SECOND:
         raise IssuanceError("lifetime", "the lifetime is less than a second")
-    if issuer.not_valid_after_utc <= now:
+    if end <= now:
         raise IssuanceError("issuer_expired", "the issuing certificate has expired")
-    if issuer.not_valid_before_utc > now:
+    if begin > now:
         raise IssuanceError("issuer_not_yet_valid", "the issuing certificate is not yet valid")
-    not_before = max(now - BACKDATE, issuer.not_valid_before_utc)
-    return not_before, now + min(timedelta(seconds=lifetime // timedelta(seconds=1)), issuer.not_valid_after_utc - now)
+    return max(now - BACKDATE, begin), now + min(lifetime // _SECOND * _SECOND, end - now)
 
 
 def authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -45,10 +46,8 @@ class Credential:
 
     def to_pem(self) -> bytes:
         """Return the file in the order that all consumers read: leaf, its key, then the chain, each once."""
-        blocks = [certificate.public_bytes(serialization.Encoding.PEM) for certificate in self.chain]
-        unique = list(dict.fromkeys(blocks))  # XRootD refuses a certificate that is there twice
-        key = [private_pem(self.key)] if self.key is not None else []
-        return b"".join([unique[0], *key, *unique[1:]])
+        above = [certificate for certificate in self.chain if certificate != self.leaf]
+        return credential_file(self.leaf.public_bytes(serialization.Encoding.PEM), self.key, chain_pem(above))
 
     @classmethod
     def parse(cls, pem: bytes) -> Credential:
@@ -69,6 +68,16 @@ class Credential:
         if not certificates:
             raise CredentialFileError("credential_empty", "no PEM certificate is in the file")
         return cls(tuple(_certificate(block) for block in certificates), _key(keys[0]) if keys else None)
+
+
+def credential_file(leaf: bytes, key: PrivateKey | None, above: bytes) -> bytes:
+    """Put a file together: the leaf's PEM, its key, and the PEM of the chain above it, in which the leaf is not."""
+    return leaf + (b"" if key is None else private_pem(key)) + above
+
+
+def chain_pem(chain: Iterable[x509.Certificate]) -> bytes:
+    """Return the PEM of certificates in their order, each once: XRootD refuses one that is there twice."""
+    return b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in dict.fromkeys(chain))
 
 
 def _blocks(pem: bytes) -> tuple[list[bytes], list[bytes]]:

@@ -7,7 +7,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from proxy_gen.errors import CsrRefusedError
-from proxy_gen.keys import PrivateKey, PublicKey, require_strong, signature_hash
+from proxy_gen.keys import PrivateKey, SubjectKey, signature_hash
 
 # An RSA-8192 request with a long subject is below 4 KiB of PEM; ours are below 1 KiB.
 MAX_CSR_BYTES = 8192
@@ -20,7 +20,7 @@ def make_csr(key: PrivateKey, subject: x509.Name | None = None) -> bytes:
     return request.public_bytes(serialization.Encoding.PEM)
 
 
-def csr_public_key(pem: bytes) -> PublicKey:
+def csr_public_key(pem: bytes) -> SubjectKey:
     """Return the public key of a PEM request whose signature holds. Subject and extensions are not looked at.
 
     Raises :class:`CsrRefusedError` (``csr_invalid``) and :class:`proxy_gen.errors.KeyRefusedError` (``key_weak``,
@@ -35,7 +35,7 @@ def csr_public_key(pem: bytes) -> PublicKey:
         key = request.public_key()
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise CsrRefusedError("csr_invalid", "not a PEM certificate signing request") from None
-    strong = require_strong(key)
+    strong = SubjectKey.of(key)
     try:
         holds = request.is_signature_valid
     except (ValueError, TypeError, UnsupportedAlgorithm):

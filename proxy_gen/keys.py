@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -41,6 +42,7 @@ class KeyKind(Enum):
 
 
 _RSA_BITS = {KeyKind.RSA_2048: 2048, KeyKind.RSA_3072: 3072, KeyKind.RSA_4096: 4096}
+_RSA_KINDS = {bits: kind for kind, bits in _RSA_BITS.items()}
 
 
 def generate_key(kind: KeyKind) -> PrivateKey:
@@ -55,7 +57,7 @@ def generate_key(kind: KeyKind) -> PrivateKey:
 def kind_of(key: PublicKey) -> KeyKind | None:
     """Return the kind of a public key, or None for one that we do not make ourselves (another size or curve)."""
     if isinstance(key, rsa.RSAPublicKey):
-        return next((kind for kind, bits in _RSA_BITS.items() if bits == key.key_size), None)
+        return _RSA_KINDS.get(key.key_size)
     if isinstance(key, ed25519.Ed25519PublicKey):
         return KeyKind.ED25519
     return {"secp256r1": KeyKind.P_256, "secp384r1": KeyKind.P_384}.get(key.curve.name)
@@ -96,6 +98,10 @@ def certificate_key(certificate: x509.Certificate) -> PublicKey:
     return key
 
 
+@overload
+def signature_hash(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> hashes.SHA256 | hashes.SHA384: ...
+@overload
+def signature_hash(key: ed25519.Ed25519PrivateKey) -> None: ...
 def signature_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | None:
     """Return the hash to sign with: as strong as the key, None for Ed25519, which has its own."""
     if isinstance(key, ed25519.Ed25519PrivateKey):
@@ -108,6 +114,25 @@ def signature_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384 | None:
 def public_der(key: PublicKey) -> bytes:
     """Return the SubjectPublicKeyInfo: what two keys are compared by."""
     return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+@dataclass(frozen=True)
+class SubjectKey:
+    """A public key that may be certified, for it is strong, and its SubjectPublicKeyInfo, which is encoded once."""
+
+    key: PublicKey = field(compare=False)  # OpenSSL's comparison takes ten times as long as that of the encodings
+    der: bytes
+
+    @classmethod
+    def of(cls, key: object) -> SubjectKey:
+        """Look at a key. Raises :class:`KeyRefusedError` as :func:`require_strong` does."""
+        strong = require_strong(key)
+        return cls(strong, public_der(strong))
+
+    @property
+    def is_rsa(self) -> bool:
+        """Whether it can encipher keys."""
+        return isinstance(self.key, rsa.RSAPublicKey)
 
 
 def private_pem(key: PrivateKey) -> bytes:

@@ -19,6 +19,7 @@ from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
 from proxy_gen.attributes import attribute_type, short_name
+from proxy_gen.der import content_of
 from proxy_gen.errors import NameRefusedError
 
 # A name longer than this is no name of a person or a service; consumers keep it in buffers of 1 KiB and less.
@@ -116,7 +117,7 @@ class DistinguishedName:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # lengths do not matter here
             folded = (x509.Name([x509.RelativeDistinguishedName(map(_fold, rdn))]) for rdn in self.name.rdns)
-            return b"".join(_content(rdn.public_bytes()) for rdn in folded)
+            return b"".join(content_of(rdn.public_bytes()) for rdn in folded)
 
     def child(self, common_name: str) -> DistinguishedName:
         """Return this name, byte for byte, with one more RDN: a proxy's subject (RFC 3820 section 3.4)."""
@@ -202,14 +203,9 @@ def _value_der(name_der: bytes) -> bytes:
     """Return the attribute value's own DER out of a Name with one attribute: SEQUENCE{SET{SEQUENCE{OID, value}}}."""
     rest = name_der
     for _ in range(3):
-        rest = _content(rest)
+        rest = content_of(rest)
     oid_length = 2 + rest[1]  # an object identifier of a name attribute is far below 128 octets
     return rest[oid_length:]
-
-
-def _content(tlv: bytes) -> bytes:
-    header = 2 if tlv[1] < 0x80 else 2 + (tlv[1] & 0x7F)  # noqa: PLR2004 - X.690 section 8.1.3, short and long form
-    return tlv[header:]
 
 
 def _rfc2253_value(value: str) -> str:

@@ -8,22 +8,29 @@ byte, and one CN more: the serial number in decimal; VOMS attribute certificates
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
-from proxy_gen.ca import authority_key_identifier, key_usage, validity_within
+from proxy_gen import der
+from proxy_gen.ca import authority_key_identifier, key_usage, validity_between
 from proxy_gen.errors import IssuanceError
-from proxy_gen.keys import PrivateKey, PublicKey, certificate_key, require_strong, signature_hash
-from proxy_gen.names import DistinguishedName
+from proxy_gen.keys import PrivateKey, PublicKey, SubjectKey, certificate_key, public_der
 from proxy_gen.pci import PROXY_CERT_INFO, ProxyCertInfo, ProxyKind, encode, proxy_cert_info
+from proxy_gen.signing import CertificateSigner
 from proxy_gen.voms.certificate import AttributeCertificate, encode_extension
 
-__all__ = ["PROXY_CERT_INFO", "ProxyKind", "issue_proxy"]
+__all__ = ["PROXY_CERT_INFO", "ProxyIssuer", "ProxyKind", "SignedProxy", "issue_proxy"]
 
 # Nobody delegates deeper, and some consumers read it into a byte.
 MAX_PATH_LENGTH = 127
+# the fields of RFC 5280 section 4.1 that have tags of their own: [0] with the INTEGER 2, which is v3; [3]
+_VERSION_3 = b"\xa0\x03\x02\x01\x02"
+_EXTENSIONS = 0xA3
+_COMMON_NAME = der.oid(NameOID.COMMON_NAME)
 
 
 def issue_proxy(
@@ -37,38 +44,117 @@ def issue_proxy(
     path_length: int | None = None,
     attribute_certificates: Sequence[AttributeCertificate] = (),
 ) -> x509.Certificate:
-    """Sign a proxy for ``public_key`` under ``issuer``, an end-entity certificate or another proxy.
+    """Sign a proxy for ``public_key`` under ``issuer``: one, where :class:`ProxyIssuer` is for many. Raises as it does.
 
-    ``path_length`` is how many further proxies may stand below it (None: as many as the issuer allows). The validity
-    lies inside the issuer's, and ends no later than any of the ``attribute_certificates`` that it carries. Raises
-    :class:`IssuanceError` for what RFC 3820 section 4 would refuse later, and
-    :class:`proxy_gen.errors.KeyRefusedError` for a weak key.
+    Raises :class:`proxy_gen.errors.KeyRefusedError` for a weak key.
     """
-    require_strong(public_key)
-    parent = _decoded(issuer)
-    _require_may_sign(issuer, issuer_key, public_key)
-    _require_policy(parent, kind, path_length)
-    if path_length is None and parent is not None and parent.path_length is not None:
-        path_length = parent.path_length - 1  # said again, for the next issuer sees only this certificate
-    not_before, not_after = validity_within(issuer, now=now, lifetime=lifetime)
-    not_after = min([not_after, *(_end_of(each, now) for each in attribute_certificates)])
-    serial = x509.random_serial_number()
-    is_rsa = isinstance(public_key, rsa.RSAPublicKey)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(DistinguishedName(issuer.subject).child(str(serial)).name)
-        .issuer_name(issuer.subject)
-        .public_key(public_key)
-        .serial_number(serial)
-        .not_valid_before(not_before)
-        .not_valid_after(not_after)
-        .add_extension(encode(kind, path_length), critical=True)
-        .add_extension(key_usage(digital_signature=True, key_encipherment=is_rsa), critical=True)
-        .add_extension(authority_key_identifier(issuer), critical=False)
+    subject = SubjectKey.of(public_key)
+    proxy = ProxyIssuer(issuer, issuer_key).issue(
+        subject,
+        now=now,
+        lifetime=lifetime,
+        kind=kind,
+        path_length=path_length,
+        attribute_certificates=attribute_certificates,
     )
-    if attribute_certificates:
-        builder = builder.add_extension(encode_extension(attribute_certificates), critical=False)
-    return builder.sign(issuer_key, signature_hash(issuer_key))
+    return x509.load_der_x509_certificate(proxy.der)
+
+
+@dataclass(frozen=True)
+class SignedProxy:
+    """A proxy that was signed: its DER, and what it says."""
+
+    der: bytes = field(repr=False)
+    serial: int
+    not_before: datetime
+    not_after: datetime
+
+    @property
+    def pem(self) -> bytes:
+        """The certificate in PEM."""
+        return der.pem("CERTIFICATE", self.der)
+
+
+class ProxyIssuer:
+    """What proxies are signed under: an end-entity certificate or another proxy, and its key.
+
+    What depends on these alone is checked and encoded once. Raises :class:`IssuanceError` for what RFC 3820 section 4
+    would refuse later, and :class:`proxy_gen.errors.KeyRefusedError` for a weak key.
+    """
+
+    def __init__(self, certificate: x509.Certificate, key: PrivateKey) -> None:
+        self._policy = _decoded(certificate)
+        self._key = public_der(key.public_key())
+        if self._key != public_der(certificate_key(certificate)):
+            raise IssuanceError("issuer_key_mismatch", "the issuing key is not the key of the issuing certificate")
+        _require_may_sign(certificate)
+        self._signer = CertificateSigner(key)
+        self._begin, self._end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        self._name = certificate.subject.public_bytes()
+        self._rdns = der.content_of(self._name)
+        self._authority_key = der.extension(authority_key_identifier(certificate), critical=False)
+
+    def issue(
+        self,
+        subject: SubjectKey,
+        *,
+        now: datetime,
+        lifetime: timedelta,
+        kind: ProxyKind = ProxyKind.FULL,
+        path_length: int | None = None,
+        attribute_certificates: Sequence[AttributeCertificate] = (),
+    ) -> SignedProxy:
+        """Sign a proxy.
+
+        ``path_length`` is how many further proxies may stand below it (None: as many as the issuer allows). The
+        validity lies inside the issuer's, and ends no later than any of the ``attribute_certificates`` that it carries.
+        Raises :class:`IssuanceError`.
+        """
+        if subject.der == self._key:
+            raise IssuanceError("key_is_issuer", "a proxy needs a key of its own, not its issuer's")
+        allowed = self._path_length(kind, path_length)
+        not_before, not_after = self._validity(now, lifetime, attribute_certificates)
+        serial = x509.random_serial_number()
+        signed_part = der.sequence(
+            _VERSION_3,
+            der.integer(serial),
+            self._signer.algorithm,
+            self._name,
+            der.sequence(der.time(not_before), der.time(not_after)),
+            der.sequence(self._rdns, _common_name(str(serial))),
+            subject.der,
+            self._extensions(_restrictions(kind, allowed, subject.is_rsa), attribute_certificates),
+        )
+        return SignedProxy(self._signer.certificate(signed_part), serial, not_before, not_after)
+
+    def _path_length(self, kind: ProxyKind, asked: int | None) -> int | None:
+        """Return the path length that the proxy is to say."""
+        _require_policy(self._policy, kind, asked)
+        if asked is None and self._policy is not None and self._policy.path_length is not None:
+            return self._policy.path_length - 1  # said again, for the next issuer sees only this certificate
+        return asked
+
+    def _validity(
+        self, now: datetime, lifetime: timedelta, attributes: Sequence[AttributeCertificate]
+    ) -> tuple[datetime, datetime]:
+        not_before, not_after = validity_between(self._begin, self._end, now=now, lifetime=lifetime)
+        return not_before, min([not_after, *(_end_of(each, now) for each in attributes)])
+
+    def _extensions(self, restrictions: bytes, attributes: Sequence[AttributeCertificate]) -> bytes:
+        carried = der.extension(encode_extension(attributes), critical=False) if attributes else b""
+        return der.tlv(_EXTENSIONS, der.sequence(restrictions, self._authority_key, carried))
+
+
+def _common_name(text: str) -> bytes:
+    """Encode the RDN that a proxy's name has more than its issuer's (RFC 3820 section 3.4)."""
+    return der.tlv(der.SET, der.sequence(_COMMON_NAME, der.tlv(der.UTF8_STRING, text.encode())))
+
+
+@cache  # a few values that never change
+def _restrictions(kind: ProxyKind, path_length: int | None, is_rsa: bool) -> bytes:  # noqa: FBT001
+    """Encode the extensions that say what a proxy may do: ProxyCertInfo, and the key usage of its key's type."""
+    usage = key_usage(digital_signature=True, key_encipherment=is_rsa)
+    return der.extension(encode(kind, path_length), critical=True) + der.extension(usage, critical=True)
 
 
 def _end_of(attributes: AttributeCertificate, now: datetime) -> datetime:
@@ -85,12 +171,7 @@ def _decoded(issuer: x509.Certificate) -> ProxyCertInfo | None:
         raise IssuanceError("issuer_malformed", "the issuing certificate's name or extensions are malformed") from None
 
 
-def _require_may_sign(issuer: x509.Certificate, issuer_key: PrivateKey, public_key: PublicKey) -> None:
-    issuer_public = issuer_key.public_key()
-    if issuer_public != certificate_key(issuer):
-        raise IssuanceError("issuer_key_mismatch", "the issuing key is not the key of the issuing certificate")
-    if issuer_public == public_key:
-        raise IssuanceError("key_is_issuer", "a proxy needs a key of its own, not its issuer's")
+def _require_may_sign(issuer: x509.Certificate) -> None:
     for extension in issuer.extensions:
         value = extension.value
         # the very types, for isinstance asks each of cryptography's abstract classes in Python

@@ -9,6 +9,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat import asn1
 
+from proxy_gen.der import sequence
 from proxy_gen.errors import AttributeCertificateError, FqanRefusedError, VerificationError
 from proxy_gen.names import DistinguishedName
 from proxy_gen.voms.extensions import Extensions, GenericAttribute
@@ -111,8 +112,8 @@ def attribute_certificates(certificate: x509.Certificate) -> tuple[AttributeCert
 
 def encode_extension(certificates: Sequence[AttributeCertificate]) -> x509.UnrecognizedExtension:
     """Return the extension with which a proxy carries attribute certificates; it must not be critical."""
-    listed = [asn1.decode_der(asn1.TLV, certificate.der) for certificate in certificates]
-    return x509.UnrecognizedExtension(ATTRIBUTE_CERTIFICATES, asn1.encode_der(CertificateList(certificates=listed)))
+    listed = sequence(*(certificate.der for certificate in certificates))
+    return x509.UnrecognizedExtension(ATTRIBUTE_CERTIFICATES, sequence(listed))  # CertificateList
 
 
 def _parsed(der: bytes) -> AttributeCertificate:

@@ -20,6 +20,7 @@ from proxy_gen.errors import KeyRefusedError
 from proxy_gen.keys import (
     KeyKind,
     PrivateKey,
+    SubjectKey,
     certificate_key,
     generate_key,
     kind_of,
@@ -49,6 +50,24 @@ def test_keys_that_we_do_not_make_have_no_kind() -> None:
 
 def test_each_key_is_new() -> None:
     assert public_der(generate_key(KeyKind.P_256).public_key()) != public_der(generate_key(KeyKind.P_256).public_key())
+
+
+@pytest.mark.parametrize("kind", KeyKind)
+def test_a_subjects_key_is_one_with_its_encoding(kind: KeyKind) -> None:
+    public = key(kind).public_key()
+    subject = SubjectKey.of(public)
+    assert (subject.key, subject.der, subject.is_rsa) == (
+        public,
+        public_der(public),
+        isinstance(public, rsa.RSAPublicKey),
+    )
+    assert subject == SubjectKey.of(key(kind).public_key()) != SubjectKey.of(key(KeyKind.P_256, 1).public_key())
+
+
+def test_a_weak_key_is_no_subjects() -> None:
+    with pytest.raises(KeyRefusedError) as error:
+        SubjectKey.of(rsa_key(1024).public_key())
+    assert error.value.code == "key_weak"
 
 
 @pytest.mark.parametrize("kind", KeyKind)
