@@ -68,6 +68,11 @@ def rs256(bits: int = 2048, kid: str = "k1") -> Key:
 
 
 @cache
+def ps256() -> Key:
+    return Key("PS256", rs256().private)
+
+
+@cache
 def ed25519_key() -> Key:
     return Key("EdDSA", ed25519.Ed25519PrivateKey.generate())
 
@@ -108,7 +113,7 @@ class Realm:
             url=self.url,
             token_issuer=self.url,
             audiences=frozenset({OURS}),
-            algorithms=frozenset({"ES256", "RS256", "EdDSA"}),
+            algorithms=frozenset({"ES256", "RS256", "PS256", "EdDSA"}),
             token_profile=TokenProfile.WLCG,
             leeway=LEEWAY,
         )

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import hmac
 import json
+import tracemalloc
+import uuid
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.identity.kit import CLAIMS, LEEWAY, NOW, OURS, Key, Realm, base64url, compact, ed25519_key, es256, rs256
+from tests.identity.kit import (
+    CLAIMS,
+    LEEWAY,
+    NOW,
+    OURS,
+    Key,
+    Realm,
+    base64url,
+    compact,
+    ed25519_key,
+    es256,
+    ps256,
+    rs256,
+)
 from ttscache.errors import IssuerUnknownError, TokenError, TokenSignatureError
 from ttscache.identity import verifier as verifier_module
+from ttscache.identity.jws import MAX_TOKEN_BYTES
 from ttscache.identity.settings import NO_AUDIENCE, TokenProfile
-from ttscache.identity.verifier import MAX_TOKEN_BYTES, token_digest
+from ttscache.identity.verifier import token_digest
 from ttscache.net.deadline import Deadline
 
 ANY = "https://wlcg.cern.ch/jwt/v1/any"
@@ -40,7 +57,7 @@ async def test_who_it_is(realm: Realm) -> None:
     assert token not in repr(identity)
 
 
-@pytest.mark.parametrize("key", [es256(), rs256(), ed25519_key()], ids=["ES256", "RS256", "EdDSA"])
+@pytest.mark.parametrize("key", [es256(), rs256(), ps256(), ed25519_key()], ids=lambda key: key.alg)
 async def test_the_algorithms_of_the_list(realm: Realm, key: Key) -> None:
     realm.publish(key)
     assert (await realm.verify(realm.token(key=key))).subject == "jane"
@@ -388,12 +405,38 @@ class TestRemembering:
             await realm.verify(realm.token(jti=number))
         assert len(realm.verifier._remembered) == 3
 
+    async def test_one_that_is_remembered_takes_little_room(self, realm: Realm) -> None:
+        """What many tokens have in common is kept once."""
+        many = 200
+        tokens = [realm.token(key=realm.key, **_usual_claims(number)) for number in range(many + 1)]
+        await realm.verify(tokens.pop())
+        gc.collect()
+        tracemalloc.start()
+        for token in tokens:
+            await realm.verify(token)
+        gc.collect()
+        taken, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert taken / many < 2048
+
     async def test_those_that_have_ended_make_room(self, realm: Realm) -> None:
         for number in range(5):
             await realm.verify(realm.token(jti=number))
         realm.clock.time = NOW + 4000
         await realm.verify(realm.token(exp=NOW + 8000))
         assert len(realm.verifier._remembered) == 1
+
+
+def _usual_claims(number: int) -> dict[str, Any]:
+    return {
+        "sub": str(uuid.uuid5(uuid.NAMESPACE_URL, f"sub {number}")),
+        "jti": str(uuid.uuid5(uuid.NAMESPACE_URL, f"jti {number}")),
+        "client_id": "demo",
+        "preferred_username": f"user{number}",
+        "scope": "openid profile offline_access wlcg wlcg.groups",
+        "wlcg.ver": "1.0",
+        "wlcg.groups": ["/cms", "/cms/production"],
+    }
 
 
 async def test_keys_on_other_curves_are_not_for_the_algorithm(realm: Realm) -> None:
