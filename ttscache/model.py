@@ -14,6 +14,7 @@ class Identity:
 
     ``issuer`` is the configured name. ``groups`` begin with a slash. ``digest`` is the token's SHA-256 in
     hexadecimal, which stands for it wherever the token itself must not be kept. ``expires_at`` is the token's `exp`.
+    ``session`` is the name of the standing session that the identity acts by, if any.
     """
 
     issuer: str
@@ -26,6 +27,7 @@ class Identity:
     issued_at: float
     expires_at: float
     digest: str
+    session: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,10 @@ class Session:
 
     ``generation`` is another at each opening, so that nothing cached under an ended session is served from a new
     one. ``asked`` stands for the scopes and the audience that it was opened with. ``ends_at`` is when it ends in any
-    case. ``fence`` is the lease under which the mark was set. The access token
-    is kept, until ``access_ends_at``, only where the issuer is called with it.
+    case. ``fence`` is the lease under which the mark was set. ``claims`` is the JSON of what the issuer said of the
+    subject at the last confirmation. The access token is kept, until ``access_ends_at``, only where the issuer is
+    called with it. A standing session has its ``name``; that of the daemon's own client is confirmed by
+    ``client_credentials`` instead of a refresh token.
     """
 
     issuer: str
@@ -133,3 +137,11 @@ class Session:
     access_token: str | None = field(default=None, repr=False)
     access_ends_at: float = 0.0
     end_reason: str | None = None
+    claims: str | None = field(default=None, repr=False)
+    name: str | None = None
+    client_credentials: bool = False
+
+    @property
+    def is_renewable(self) -> bool:
+        """Whether it can be confirmed without a new subject token."""
+        return self.refresh_token is not None or self.client_credentials

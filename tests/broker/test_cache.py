@@ -5,13 +5,14 @@ import asyncio
 import pytest
 
 from tests.broker.world import HOUR, Clock, until
-from ttscache.broker.cache import CredentialCache
+from ttscache.broker.cache import CredentialCache, Wanted
+from ttscache.broker.renewals import Renewals
 from ttscache.errors import OverloadedError
 from ttscache.model import Credential
 from ttscache.net.deadline import Deadline
 from ttscache.store.memory import MemoryStore
 
-KEY = "key"
+WANTED = Wanted("credential/key", ("test", "jane"), 60)
 
 
 class SlowMint:
@@ -44,13 +45,18 @@ def mint(clock: Clock) -> SlowMint:
 
 
 @pytest.fixture
-def cache(clock: Clock) -> CredentialCache:
-    return CredentialCache(MemoryStore(clock), clock)
+def renewals(clock: Clock) -> Renewals:
+    return Renewals(clock)
+
+
+@pytest.fixture
+def cache(clock: Clock, renewals: Renewals) -> CredentialCache:
+    return CredentialCache(MemoryStore(clock), clock, renewals, lambda _: False)
 
 
 @pytest.mark.parametrize("back", [0.0, 1.9 * HOUR, 1.0])
 async def test_a_jump_while_it_is_made(cache: CredentialCache, mint: SlowMint, clock: Clock, back: float) -> None:
-    asked = [asyncio.create_task(cache.get(KEY, 60, mint, Deadline.after(5))) for _ in range(3)]
+    asked = [asyncio.create_task(cache.get(WANTED, mint, Deadline.after(5))) for _ in range(3)]
     await until(lambda: mint.begun == 1)
     clock.time += 2 * HOUR
     mint.gate.set()
@@ -59,19 +65,19 @@ async def test_a_jump_while_it_is_made(cache: CredentialCache, mint: SlowMint, c
         assert clock.time < served.not_after
     assert mint.begun == 2
     clock.time -= back
-    served = (await cache.get(KEY, 60, mint, Deadline.after(5))).credential
+    served = (await cache.get(WANTED, mint, Deadline.after(5))).credential
     assert served.not_before <= clock.time < served.not_after
 
 
 async def test_a_jump_while_a_renewal_is_under_way(cache: CredentialCache, mint: SlowMint, clock: Clock) -> None:
     mint.gate.set()
-    first = await cache.get(KEY, 60, mint, Deadline.after(5))
+    first = await cache.get(WANTED, mint, Deadline.after(5))
     mint.gate.clear()
     clock.time += 0.6 * HOUR
-    assert await cache.get(KEY, 60, mint, Deadline.after(5)) == first
+    assert await cache.get(WANTED, mint, Deadline.after(5)) == first
     await until(lambda: mint.begun == 2)
     clock.time += 2 * HOUR
-    joined = asyncio.create_task(cache.get(KEY, 60, mint, Deadline.after(5)))
+    joined = asyncio.create_task(cache.get(WANTED, mint, Deadline.after(5)))
     await asyncio.sleep(0)
     mint.gate.set()
     assert clock.time < (await joined).credential.not_after
@@ -80,6 +86,6 @@ async def test_a_jump_while_a_renewal_is_under_way(cache: CredentialCache, mint:
 
 async def test_the_deadline_holds_and_the_work_goes_on(cache: CredentialCache, mint: SlowMint) -> None:
     with pytest.raises(OverloadedError):
-        await cache.get(KEY, 60, mint, Deadline.after(0.01))
+        await cache.get(WANTED, mint, Deadline.after(0.01))
     mint.gate.set()
-    assert (await cache.get(KEY, 60, mint, Deadline.after(5))).credential.serial == 1
+    assert (await cache.get(WANTED, mint, Deadline.after(5))).credential.serial == 1

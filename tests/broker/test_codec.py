@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from proxy_gen.keys import KeyKind, generate_key, public_der
 from proxy_gen.names import DistinguishedName
 from tests.broker.world import START, TOP, an_authority
+from tests.mapping.people import identity
 from ttscache.broker import codec
 from ttscache.broker.orders import Parent
 from ttscache.errors import StoreUnavailableError
@@ -31,7 +32,14 @@ CREDENTIALS = st.builds(
     serial=st.integers(1, 2**160), eec_serial=st.integers(1, 2**160), profile=TEXTS,
     shortened_by=st.lists(TEXTS, max_size=3).map(tuple),
 )  # fmt: skip
-CACHED = st.builds(codec.CachedCredential, credential=CREDENTIALS, issued_at=TIMES, soft=TIMES, hard=TIMES)
+CACHED = st.builds(
+    codec.CachedCredential,
+    credential=CREDENTIALS,
+    issued_at=TIMES,
+    soft=TIMES,
+    hard=TIMES,
+    owner=st.tuples(TEXTS, TEXTS),
+)
 DECODERS = (codec.decode_session, codec.decode_cached, codec.decode_parent, codec.decode_fields)
 
 
@@ -54,7 +62,7 @@ def test_parents() -> None:
     key = generate_key(KeyKind.P_256)
     name, now = DistinguishedName.parse(TOP + "/CN=x"), datetime.fromtimestamp(START, UTC)
     certificate = an_authority().issue_eec(name, key.public_key(), now=now, lifetime=timedelta(hours=1))
-    read = codec.decode_parent(codec.encode_parent(Parent((certificate,), key, START)))
+    read = codec.decode_parent(codec.encode_parent(Parent((certificate,), key, START), identity()))
     assert (read.chain, read.asked_until) == ((certificate,), START)
     assert public_der(read.key.public_key()) == public_der(key.public_key())
 

@@ -157,7 +157,7 @@ async def test_a_new_session_is_another_answer(world: World) -> None:
     world.clock.time += HOUR
     world.iam.state.suspend("jane")
     assert await replica.issue() == first  # what was granted; the refresh is under way behind it
-    await replica.sessions.drain()
+    await replica.behind()
     with pytest.raises(ExchangeRefusedError, match="suspended"):
         await replica.issue()
     world.iam.state.restore("jane")
@@ -187,11 +187,11 @@ async def test_served_and_renewed_behind_once_past_the_soft_age(world: World) ->
     first = await replica.issue()
     world.clock.time += 0.44 * 43200
     assert await replica.issue() == first
-    await replica.broker.drain()
+    await replica.behind()
     assert await replica.issue() == first
     world.clock.time += 0.12 * 43200
     assert {each.serial for each in await together(replica.issue, 50)} == {first.serial}
-    await replica.broker.drain()
+    await replica.behind()
     renewed = {each.serial for each in await together(replica.issue, 50)}
     assert len(renewed) == 1
     assert renewed != {first.serial}
@@ -205,7 +205,7 @@ async def test_iam_down_and_the_cached_is_served_until_its_hard_age(world: World
     for seconds in (HOUR, 5 * HOUR, BEFORE_HARD):
         world.clock.time = START + seconds
         assert await replica.issue() == first
-        await replica.broker.drain()
+        await replica.behind()
     # minting goes on within grace alone
     world.clock.time = START + POLICY.grace
     assert (await replica.issue(lifetime=3600)).serial != first.serial
@@ -221,13 +221,13 @@ async def test_a_renewal_that_fails_is_not_begun_at_every_request(world: World) 
     world.clock.time += PAST_SOFT
     for _ in range(30):
         assert await replica.issue() == first
-        await replica.broker.drain()
+        await replica.behind()
     assert world.asked["refresh_token"] <= 2
     world.iam.faults.clear()
     world.clock.time += 10
     replica.sessions._not_before.clear()
     await replica.issue()
-    await replica.broker.drain()
+    await replica.behind()
     assert (await replica.issue()).serial != first.serial
 
 
@@ -244,7 +244,7 @@ async def test_a_jump_of_the_clock_serves_nothing_that_is_not_valid_then(start_w
             for each in x509.load_pem_x509_certificates(served.pem):
                 begun, end = each.not_valid_before_utc.timestamp(), each.not_valid_after_utc.timestamp()
                 assert begun <= world.clock.time < end
-    await replica.broker.drain()
+    await replica.behind()
     assert world.asked["refresh_token"] <= 4
     assert world.asked["token_exchange"] == 1
 
@@ -393,7 +393,7 @@ async def test_without_the_store_memory_is_served_for_a_while_and_nothing_is_min
     replica = world.replica(Setup(stale_for=5.0))
     first = await replica.issue()
     await replica.store.close()
-    held = replica.sessions._held.values()
+    held = replica.sessions.records._held.values()
     for age in (2.0, 4.0):
         for each in held:  # as if it had been read so long ago
             each.read_at = asyncio.get_running_loop().time() - age

@@ -7,8 +7,6 @@ import pytest
 from tests.broker.world import Setup, World, profile
 from ttscache.config.settings import LocalVoms
 from ttscache.errors import SignerUnavailableError
-from ttscache.model import CredentialRequest
-from ttscache.net.deadline import Deadline
 
 VOMS = LocalVoms("cms", "voms.example", 15000, 86400.0, None)
 CARRYING = Setup(profiles=(profile(voms=("cms",)), *Setup().profiles[1:]), voms={"cms": VOMS})
@@ -36,4 +34,4 @@ async def test_a_ca_that_has_ended_is_no_refusal(world: World) -> None:
     identity = await replica.identity(token)
     world.clock.time = world.authority.certificate.not_valid_after_utc.timestamp()
     with pytest.raises(SignerUnavailableError, match="has ended"):
-        await replica.broker.issue(identity, token, CredentialRequest(), Deadline.after(5))
+        await replica.issue_to(identity, token)

@@ -115,7 +115,7 @@ async def test_what_a_role_cuts_short_is_not_signed_again_and_again(engine: Engi
     clock = [time.time()]
     bao.role("blink", max_ttl="30m")
     signer = CountingSigner(engine(role="blink"), lambda: clock[0])
-    parents = KeptParents(signer, MemoryStore(lambda: clock[0]), lambda: clock[0])
+    parents = KeptParents(signer, MemoryStore(lambda: clock[0]), lambda: clock[0], lambda _: False)
 
     async def one(seconds: int, minimum: int) -> Parent:
         wanted = profile(min_lifetime=minimum)

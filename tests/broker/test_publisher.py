@@ -16,6 +16,7 @@ from tests.tools.programs import run
 from ttscache.authority.generations import Generations
 from ttscache.broker.anchors import EngineAnchors, LocalAnchors
 from ttscache.broker.publishing import Published, Publisher
+from ttscache.broker.revocations import Revocations
 from ttscache.errors import OverloadedError, StoreUnavailableError
 from ttscache.net.deadline import Deadline
 from ttscache.net.fetch import Fetcher
@@ -39,7 +40,9 @@ async def replica(path: Path, clock: Clock) -> AsyncIterator[Publisher]:
 
 @contextlib.asynccontextmanager
 async def over(store: SqliteStore, clock: Clock) -> AsyncIterator[Publisher]:
-    source = LocalAnchors(Generations.of([CA]), (f"{TOP}/*",), DAY, store, clock)
+    source = LocalAnchors(
+        Generations.of([CA]), (f"{TOP}/*",), DAY, store, clock, Revocations(store, clock, stale_for=60)
+    )
     yield Publisher(source, lambda _: {}, clock)
     await store.close()
 

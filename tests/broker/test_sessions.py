@@ -7,7 +7,7 @@ import pytest
 
 from tests.broker.conftest import StartWorld
 from tests.broker.world import DAY, HOUR, ISSUER, POLICY, Replica, Setup, World, together, until
-from ttscache.broker import sessions
+from ttscache.broker import session_records
 from ttscache.broker.codec import decode_session
 from ttscache.broker.keys import session_key
 from ttscache.broker.sessions import SessionGoneError
@@ -26,7 +26,7 @@ LOST = Fault(grant="refresh_token", reset=True, late=True, times=1)
 
 async def stored(replica: Replica, username: str = "jane") -> Session:
     sub = replica.world.iam.config.user(username).sub
-    record = await replica.store.get(session_key(ISSUER, sub))
+    record = await replica.store.get(session_key(ISSUER, sub, replica.exchanging[ISSUER].asked))
     assert record is not None
     return decode_session(record.value)
 
@@ -441,8 +441,8 @@ async def test_another_replica_sees_the_end_within_a_second(world: World) -> Non
     world.clock.time += HOUR
     with pytest.raises(ExchangeRefusedError):
         await one.confirmed(session)
-    for key in list(other.sessions._held):
-        other.sessions._held[key].read_at -= 1.0
+    for key in list(other.sessions.records._held):
+        other.sessions.records._held[key].read_at -= 1.0
     with pytest.raises(ExchangeRefusedError):
         await other.session()
 
@@ -455,7 +455,7 @@ async def test_ended_by_another_process_it_is_gone_here_too(world: World, monkey
     world.clock.time += 2 * HOUR
     with pytest.raises(ExchangeRefusedError):
         await other.confirmed(await other.session())
-    monkeypatch.setattr(sessions, "_REREAD_SECONDS", 0.0)
+    monkeypatch.setattr(session_records, "_REREAD_SECONDS", 0.0)
     with pytest.raises(SessionGoneError):
         await one.confirmed(session)
     with pytest.raises(ExchangeRefusedError, match="the session before ended"):

@@ -17,20 +17,24 @@ from ttscache.authority.generations import Generations
 from ttscache.broker.anchors import LocalAnchors
 from ttscache.broker.attributes import Attributes
 from ttscache.broker.cache import CredentialCache
-from ttscache.broker.credentials import CredentialBroker
+from ttscache.broker.credentials import Asker, CredentialBroker
 from ttscache.broker.idtokens import IdTokens
 from ttscache.broker.issuers import ExchangingIssuer
+from ttscache.broker.limits import Allowances
 from ttscache.broker.local_attributes import LocalAttributes, attribute_authority_name
 from ttscache.broker.local_signer import LocalSigner
 from ttscache.broker.minting import Mint
 from ttscache.broker.orders import Parents
 from ttscache.broker.ownership import Owners
 from ttscache.broker.parents import KeptParents
+from ttscache.broker.policy import Policy
 from ttscache.broker.publishing import Publisher
+from ttscache.broker.renewals import Renewals
+from ttscache.broker.revocations import Revocations
 from ttscache.broker.sessions import Sessions
-from ttscache.config.settings import LocalVoms, Profile, ProxyProfile, SessionPolicy
+from ttscache.config.settings import Limits, LocalVoms, Profile, ProxyProfile, Rate, SessionPolicy
 from ttscache.identity.settings import IssuerSettings, TokenProfile
-from ttscache.identity.verifier import Issuer, TokenVerifier
+from ttscache.identity.verifier import Issuer, TokenVerifier, identity_of
 from ttscache.mapping.rules import Rule, When
 from ttscache.mapping.template import Template
 from ttscache.model import Credential, CredentialRequest, Identity, Session
@@ -48,6 +52,9 @@ HOUR, DAY = 3600.0, 86400.0
 POLICY = SessionPolicy(confirm=HOUR, grace=6 * HOUR, idle=7 * DAY, absolute=30 * DAY)
 SCOPES = ("openid", "offline_access", "wlcg.groups")
 TOP = "/DC=ch/DC=example"
+
+
+GENEROUS = Limits(identity=Rate(10_000, 60.0), address=Rate(10_000, 60.0), duplicates=Rate(10_000, 60.0))
 
 
 class Clock:
@@ -98,6 +105,7 @@ class Setup:
     exchanging: bool = True
     stale_for: float = 300.0
     voms: Mapping[str, LocalVoms] = field(default_factory=dict)
+    limits: Limits = GENEROUS
 
 
 @dataclass(frozen=True)
@@ -145,27 +153,32 @@ class Replica:
                 settings=exchange,
                 endpoint=TokenEndpoint(ISSUER, exchange, self.fetcher, self.issuer.discovery.token_endpoint, clock),
                 inspect=lambda token, deadline: self.verifier.inspect(token, ISSUER, deadline),
+                identify=lambda claims: identity_of("", claims, identity),
             )
         }
         names = [
             attribute_authority_name(ca, each.host) for ca in world.generations.all for each in setup.voms.values()
         ]
         owners = Owners(store, clock, names)
-        self.sessions = Sessions(store, exchanging, clock, stale_for=setup.stale_for)
+        self.exchanging = exchanging if setup.exchanging else {}
+        self.revocations = Revocations(store, clock, stale_for=setup.stale_for)
+        self.renewals = Renewals(clock)
+        self.sessions = Sessions(store, self.exchanging, clock, self.renewals, stale_for=setup.stale_for)
+        self.allowances = Allowances(setup.limits)
         self.broker = CredentialBroker(
-            setup.rules,
-            {each.name: each for each in setup.profiles},
-            frozenset(exchanging) if setup.exchanging else frozenset(),
+            Policy(setup.rules, {each.name: each for each in setup.profiles}),
+            self.exchanging,
             self.sessions,
             Mint(self.parents(), self.attributes(), owners, {}, clock),
-            CredentialCache(store, clock),
-            owners,
+            CredentialCache(store, clock, self.renewals, self.revocations.is_revoked),
             IdTokens(clock),
+            self.revocations,
+            self.allowances,
         )
 
     def parents(self) -> Parents:
         signer = LocalSigner(self.world.generations, self.world.clock)
-        return KeptParents(signer, self.store, self.world.clock)
+        return KeptParents(signer, self.store, self.world.clock, self.revocations.is_revoked)
 
     def attributes(self) -> Attributes:
         sources = {
@@ -177,7 +190,7 @@ class Replica:
     async def published(self) -> "Told":
         """What consumers are told to trust."""
         subjects, longest = (TOP + "/*",), 2 * max(each.max_lifetime for each in self.setup.profiles)
-        source = LocalAnchors(self.world.generations, subjects, longest, self.store, self.world.clock)
+        source = LocalAnchors(self.world.generations, subjects, longest, self.store, self.world.clock, self.revocations)
         publisher = Publisher(source, self.broker._mint.attributes.files, self.world.clock)
         published = await publisher.published(Deadline.after(5))
         return Told(published.certificates_pem, published.crl_der, published.files, publisher.voms_files())
@@ -203,9 +216,17 @@ class Replica:
         seconds: float = 10,
         **request: Any,  # noqa: ANN401
     ) -> Credential:
-        return await self.broker.issue(identity, token, CredentialRequest(**request), Deadline.after(seconds))
+        asker = Asker(identity, token, "192.0.2.1")
+        return await self.broker.issue(asker, CredentialRequest(**request), Deadline.after(seconds))
+
+    async def behind(self) -> None:
+        """Let what is due to be renewed behind be renewed."""
+        self.renewals.tick()
+        await self.renewals.settle()
+        await self.broker.drain()
 
     async def close(self) -> None:
+        await self.renewals.drain()
         await self.broker.drain()
         await self.issuer.jwks.close()
         await self.fetcher.close()

@@ -12,7 +12,7 @@ from proxy_gen.mapfiles import condor, gridmap
 from tests.cli.test_exchange import failed, good
 from tests.mapping.people import identity
 from tests.tools.daemons import Daemon, here
-from ttscache.app.compose import open_store
+from ttscache.app.stores import open_store
 from ttscache.broker.ownership import Owners
 from ttscache.config.load import load
 from ttscache.mapping.engine import decide

@@ -13,6 +13,7 @@ from tests.tools.programs import environment, run
 from ttscache.config.load import load
 from ttscache.config.secrets import SecretError, SecretReference, read_secret_file
 from ttscache.config.settings import LocalAuthority
+from ttscache.store.sealing import SealingKey
 from ttscache.sandbox.site import Site
 
 Write = Callable[[object], Path]
@@ -70,7 +71,7 @@ def test_a_sealing_key_is_exactly_32_bytes(site: Site, size: int) -> None:
 def test_raw_bytes_of_a_sealing_key_are_not_trimmed(site: Site) -> None:
     material = b"\n" + bytes(range(128, 158)) + b"\n"
     (site.directory / "seal.key").write_bytes(material)
-    assert load(site.configuration).store.ring == (("k1", material),)
+    assert load(site.configuration).store.sealing_keys == (SealingKey("k1", material),)
 
 
 def test_two_sealing_keys_of_one_id(site: Site, write: Write, document: Any) -> None:  # noqa: ANN401 - YAML

@@ -17,7 +17,7 @@ from tests.sandbox.iam_client import TTSCACHE, config
 from ttscache.broker.issuers import ExchangingIssuer
 from ttscache.config.settings import SessionPolicy
 from ttscache.identity.settings import IssuerSettings, TokenProfile
-from ttscache.identity.verifier import Issuer, TokenVerifier
+from ttscache.identity.verifier import Issuer, TokenVerifier, identity_of
 from ttscache.net.deadline import Deadline
 from ttscache.net.fetch import Fetcher
 from ttscache.sandbox.iam import EmbeddedIam
@@ -69,6 +69,7 @@ class Desk:
             endpoint=endpoint
             or TokenEndpoint("iam", exchange, self.fetcher, issuer.discovery.token_endpoint, time.time),
             inspect=lambda token, deadline: verifier.inspect(token, "iam", deadline),
+            identify=lambda claims: identity_of("", claims, settings),
         )
 
     async def exchange(self, endpoint: TokenEndpoint, token: str | None = None, seconds: float = 5.0) -> TokenAnswer:

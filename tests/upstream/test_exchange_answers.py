@@ -27,7 +27,7 @@ async def expiry(desk: Desk, fault: Fault | None = None, subject: str = JANE, **
         desk.iam.faults.add(fault)
     deadline = Deadline.after(5.0)
     answer = await issuer.endpoint.exchange(desk.iam.token_for("jane"), deadline)
-    ends = await issuer.expiry_of(answer, subject, time.time(), deadline)
+    ends = (await issuer.inspected(answer, subject, time.time(), deadline)).expires_at
     return jwt.decode(answer.access_token, options={"verify_signature": False})["exp"], ends
 
 
@@ -129,7 +129,7 @@ async def test_a_refresh_is_inspected_too(desk: Desk) -> None:
     desk.iam.faults.add(Fault(grant="refresh_token", claims={"sub": "mallory"}))
     refreshed = await issuer.endpoint.refresh(answer.refresh_token, deadline)
     with pytest.raises(ExchangeRefusedError, match="another subject"):
-        await issuer.expiry_of(refreshed, JANE, time.time(), deadline)
+        await issuer.inspected(refreshed, JANE, time.time(), deadline)
 
 
 async def test_a_token_that_is_echoed_back_by_a_stranger(desk: Desk, stranger: Loopback) -> None:
@@ -139,7 +139,7 @@ async def test_a_token_that_is_echoed_back_by_a_stranger(desk: Desk, stranger: L
     issuer = desk.exchanging(desk.endpoint(stranger.url + "/token"))
     answer = await issuer.endpoint.exchange(token, Deadline.after(5.0))
     with pytest.raises(ExchangeRefusedError, match="more scopes"):
-        await issuer.expiry_of(answer, JANE, time.time(), Deadline.after(5.0))
+        await issuer.inspected(answer, JANE, time.time(), Deadline.after(5.0))
 
 
 def test_an_answer_does_not_show_its_tokens() -> None:

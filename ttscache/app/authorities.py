@@ -23,6 +23,7 @@ from ttscache.broker.parents import LONGEST_LIFETIMES, KeptParents
 from ttscache.broker.publishing import AnchorSource
 from ttscache.broker.readiness import Status
 from ttscache.broker.remote_attributes import RemoteAttributes
+from ttscache.broker.revocations import Revocations
 from ttscache.broker.robot import RobotParents
 from ttscache.config.secrets import SecretError, SecretReference
 from ttscache.config.settings import (
@@ -33,7 +34,7 @@ from ttscache.config.settings import (
     RobotAuthority,
     Settings,
 )
-from ttscache.errors import SignerUnavailableError, UnavailableError
+from ttscache.errors import ConfigurationError, SignerUnavailableError, UnavailableError
 from ttscache.net.deadline import Deadline
 from ttscache.net.fetch import Fetcher
 from ttscache.store.base import Store
@@ -55,10 +56,19 @@ class Authority:
 
 
 def open_local(settings: Settings) -> Generations | None:
-    """Load the local CA, making it when it is not there; None for other authorities. Raises ConfigurationError."""
+    """Load the local CA, making it when it is not there; None for other authorities. Raises ConfigurationError.
+
+    With a store that replicas share it must be there: two that start at once would make two.
+    """
     wanted = settings.authority
     if not isinstance(wanted, LocalAuthority):
         return None
+    if settings.store.redis is not None:
+        found = local.load(wanted.directory)
+        if found is None:
+            hint = "make it once with `ttscache ca init` and give it to all replicas"
+            raise ConfigurationError((f"authority.dir: there is no CA in {wanted.directory}; {hint}",))
+        return found
     generations, made = local.load_or_create(
         wanted.directory,
         wanted.subject,
@@ -72,17 +82,22 @@ def open_local(settings: Settings) -> Generations | None:
 
 
 def open_authority(
-    settings: Settings, generations: Generations | None, store: Store, fetcher: Callable[..., Fetcher]
+    settings: Settings,
+    generations: Generations | None,
+    store: Store,
+    revocations: Revocations,
+    fetcher: Callable[..., Fetcher],
 ) -> Authority:
     """Open the configured authority; ``generations`` are the local CA's. ``fetcher`` returns one for a CA file."""
     wanted = settings.authority
     if generations is not None:
-        return _local(settings, generations, store)
+        return _local(settings, generations, store, revocations)
     if isinstance(wanted, OpenBaoAuthority):
         token = _token(wanted.token)
         engine = PkiEngine(wanted.url, wanted.mount, wanted.role, token, fetcher(wanted.ca_file))
         source = EngineAnchors(engine, settings.signable_subjects, _longest(settings), store, time.time)
-        return Authority(KeptParents(OpenBaoSigner(engine, time.time), store, time.time), source, _asking(source))
+        parents = KeptParents(OpenBaoSigner(engine, time.time), store, time.time, revocations.is_revoked)
+        return Authority(parents, source, _asking(source))
     if isinstance(wanted, RobotAuthority):
         robot = RobotParents(wanted.credential)
         return Authority(robot, FixedAnchors(wanted.anchors), _until(lambda: min(robot.limits().values())))
@@ -93,7 +108,7 @@ def open_authority(
         for c in settings.issuers
     }
     signer = ManagedProxySigner(issuers, wanted.anchors, time.time)
-    parents = KeptParents(signer, store, time.time)
+    parents = KeptParents(signer, store, time.time, revocations.is_revoked)
     return Authority(parents, FixedAnchors(wanted.anchors), _until(lambda: float("inf")))
 
 
@@ -117,10 +132,13 @@ def reserved_names(settings: Settings, generations: Generations | None) -> tuple
     return (*authorities, *_own_attribute_authorities(settings, generations))
 
 
-def _local(settings: Settings, generations: Generations, store: Store) -> Authority:
+def _local(settings: Settings, generations: Generations, store: Store, revocations: Revocations) -> Authority:
     signer = LocalSigner(generations, time.time)
-    source = LocalAnchors(generations, _signable(settings, generations), _longest(settings), store, time.time)
-    return Authority(KeptParents(signer, store, time.time), source, _until(lambda: min(signer.limits().values())))
+    source = LocalAnchors(
+        generations, _signable(settings, generations), _longest(settings), store, time.time, revocations
+    )
+    parents = KeptParents(signer, store, time.time, revocations.is_revoked)
+    return Authority(parents, source, _until(lambda: min(signer.limits().values())))
 
 
 def _longest(settings: Settings) -> float:

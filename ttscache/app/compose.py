@@ -2,58 +2,70 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from proxy_gen.keys import KeyKind
 from proxy_gen.pool import KeyPool
 from ttscache.app.authorities import open_attributes, open_authority, open_local, reserved_names
+from ttscache.app.stores import open_store, require_usable
 from ttscache.authority.generations import Generations
+from ttscache.broker.administration import Administration
 from ttscache.broker.cache import CredentialCache
 from ttscache.broker.credentials import CredentialBroker
+from ttscache.broker.figures import Figures
 from ttscache.broker.idtokens import IdTokens
 from ttscache.broker.issuers import ExchangingIssuer
+from ttscache.broker.limits import Allowances
 from ttscache.broker.minting import Mint
 from ttscache.broker.ownership import Owners
+from ttscache.broker.policy import Policy
 from ttscache.broker.publishing import Publisher
 from ttscache.broker.readiness import Readiness, Status
+from ttscache.broker.renewals import Renewals
+from ttscache.broker.revocations import Revocations
 from ttscache.broker.sessions import Sessions
+from ttscache.broker.standing import StandingSessions
 from ttscache.config.settings import IssuerConfiguration, ManagedProxyAuthority, Settings
-from ttscache.errors import ConfigurationError, RecordUnreadableError, StoreUnavailableError
-from ttscache.identity.verifier import Issuer, TokenVerifier
+from ttscache.identity.verifier import Issuer, TokenVerifier, identity_of
 from ttscache.net.deadline import Deadline
 from ttscache.net.fetch import Fetcher
 from ttscache.server.services import Services
 from ttscache.store.base import Store
-from ttscache.store.memory import MemoryStore
-from ttscache.store.sealing import SealedStore
-from ttscache.store.sqlite import SqliteStore
 from ttscache.upstream.token_endpoint import TokenEndpoint
 
-_log = logging.getLogger(__name__)
-_CANARY_KEY = "canary"
-_CANARY_SECONDS = 10 * 365 * 86400.0
+
+class _Fetchers:
+    """One fetcher for each file of private CAs: upstreams that share them share connections."""
+
+    def __init__(self) -> None:
+        self._made: dict[Path | None, Fetcher] = {}
+
+    def __call__(self, ca_file: Path | None) -> Fetcher:
+        if ca_file not in self._made:
+            self._made[ca_file] = Fetcher(ca_file)
+        return self._made[ca_file]
+
+    async def close(self) -> None:
+        for each in self._made.values():
+            await each.close()
 
 
-def open_store(settings: Settings) -> Store:
-    """Open the configured store. Raises StoreUnavailableError."""
-    if settings.store.path is None:
-        return MemoryStore(time.time)
-    return SealedStore(SqliteStore(settings.store.path, time.time), settings.store.sealing_keys)
+@dataclass(frozen=True)
+class _Issuers:
+    """The configured issuers: as their tokens are verified, and as sessions are held with them."""
 
+    all: Mapping[str, Issuer]
+    exchanging: Mapping[str, ExchangingIssuer]
+    verifier: TokenVerifier
 
-async def require_sealing_ring(store: Store) -> None:
-    """Refuse a store that was sealed with other keys at once, not record by record. Raises ConfigurationError."""
-    try:
-        if await store.get(_CANARY_KEY) is None:
-            await store.put(_CANARY_KEY, b"", expires_at=time.time() + _CANARY_SECONDS)
-    except RecordUnreadableError as error:
-        raise ConfigurationError((f"store.sealing_keys: {error.message}",)) from None
-    except StoreUnavailableError as error:
-        _log.warning("store_unavailable", extra={"reason": error.message})  # readiness tells it from here on
+    def checks(self) -> dict[str, Callable[[Deadline], Awaitable[Status]]]:
+        """Return the readiness of each."""
+        return {name: _IssuerCheck(issuer, self.exchanging.get(name)) for name, issuer in self.all.items()}
 
 
 def compose(
@@ -68,60 +80,71 @@ def compose(
 
     What ``previous`` services have learnt of issuers that are still the same is taken over.
     """
-    fetchers: dict[Path | None, Fetcher] = {}
+    fetchers = _Fetchers()
+    issuers = _issuers(settings, fetchers, previous)
+    revocations = Revocations(store, time.time, stale_for=settings.store.stale_for)
+    renewals = Renewals(time.time)
+    sessions = Sessions(store, issuers.exchanging, time.time, renewals, stale_for=settings.store.stale_for)
+    configured = {each.name: each for each in settings.sessions}
+    standing = StandingSessions(configured, issuers.exchanging, sessions, revocations, issuers.verifier.verify)
+    authority = open_authority(settings, generations, store, revocations, fetchers)
+    attributes = open_attributes(settings, generations, fetchers)
+    owners = Owners(store, time.time, reserved_names(settings, generations))
+    allowances = Allowances(settings.limits)
+    broker = CredentialBroker(
+        Policy(settings.rules, settings.profiles),
+        issuers.exchanging,
+        sessions,
+        Mint(authority.parents, attributes, owners, pools, time.time),
+        CredentialCache(store, time.time, renewals, revocations.is_revoked),
+        IdTokens(time.time),
+        revocations,
+        allowances,
+    )
+    publisher = Publisher(authority.source, attributes.files, time.time)
 
-    def fetcher(ca_file: Path | None) -> Fetcher:
-        # upstreams with the same private CAs share connections
-        if ca_file not in fetchers:
-            fetchers[ca_file] = Fetcher(ca_file)
-        return fetchers[ca_file]
+    async def close() -> None:
+        revocations.unwatch()
+        sessions.records.unwatch()
+        await renewals.drain()
+        await broker.drain()
+        await publisher.drain()
+        for issuer in issuers.all.values():
+            await issuer.jwks.close()
+        await fetchers.close()
 
-    issuers = {c.identity.name: Issuer(c.identity, fetcher(c.identity.ca_file)) for c in settings.issuers}
+    async def background() -> None:
+        await asyncio.gather(renewals.run(), standing.run())
+
+    return Services(
+        settings=settings,
+        public_url=public_url,
+        issuers=issuers.all,
+        verifier=issuers.verifier,
+        allowances=allowances,
+        broker=broker,
+        publisher=publisher,
+        readiness=Readiness(store, issuers.checks(), authority.status, standing.status, time.time),
+        administration=Administration(store, sessions, standing, revocations, time.time),
+        figures=Figures(sessions, renewals, issuers.exchanging, pools),
+        store=store,
+        background=background,
+        close=close,
+    )
+
+
+def _issuers(settings: Settings, fetchers: _Fetchers, previous: Services | None) -> _Issuers:
+    issuers = {c.identity.name: Issuer(c.identity, fetchers(c.identity.ca_file)) for c in settings.issuers}
     for name, issuer in issuers.items():
         if previous is not None and name in previous.issuers:
             issuer.adopt(previous.issuers[name])
     verifier = TokenVerifier(issuers.values(), time.time)
     exchanging = {
-        c.identity.name: _exchanging(settings, c, issuers[c.identity.name], verifier, fetcher(c.identity.ca_file))
+        c.identity.name: _exchanging(settings, c, issuers[c.identity.name], verifier, fetchers(c.identity.ca_file))
         for c in settings.issuers
         if c.exchange is not None
     }
-    authority = open_authority(settings, generations, store, fetcher)
-    attributes = open_attributes(settings, generations, fetcher)
-    owners = Owners(store, time.time, reserved_names(settings, generations))
-    sessions = Sessions(store, exchanging, time.time, stale_for=settings.store.stale_for)
-    broker = CredentialBroker(
-        settings.rules,
-        settings.profiles,
-        frozenset(exchanging),
-        sessions,
-        Mint(authority.parents, attributes, owners, pools, time.time),
-        CredentialCache(store, time.time),
-        owners,
-        IdTokens(time.time),
-    )
-
-    publisher = Publisher(authority.source, attributes.files, time.time)
-
-    async def close() -> None:
-        await broker.drain()
-        await publisher.drain()
-        for issuer in issuers.values():
-            await issuer.jwks.close()
-        for each in fetchers.values():
-            await each.close()
-
-    checks = {name: _IssuerCheck(issuer, exchanging.get(name)) for name, issuer in issuers.items()}
-    return Services(
-        settings=settings,
-        public_url=public_url,
-        issuers=issuers,
-        verifier=verifier,
-        broker=broker,
-        publisher=publisher,
-        readiness=Readiness(store, checks, authority.status, time.time),
-        close=close,
-    )
+    return _Issuers(issuers, exchanging, verifier)
 
 
 def _exchanging(
@@ -136,6 +159,7 @@ def _exchanging(
         settings=configuration.exchange,
         endpoint=TokenEndpoint(name, configuration.exchange, fetcher, issuer.discovery.token_endpoint, time.time),
         inspect=lambda token, deadline: verifier.inspect(token, name, deadline),
+        identify=lambda claims: identity_of("", claims, configuration.identity),
         keeps_access_token=isinstance(settings.authority, ManagedProxyAuthority),
     )
 
@@ -161,7 +185,7 @@ async def in_process(settings: Settings) -> AsyncIterator[Services]:
     store = open_store(settings)
     services = compose(settings, settings.server.public_url or "", store, generations, {})
     try:
-        await require_sealing_ring(store)
+        await require_usable(store)
         yield services
     finally:
         await services.close()

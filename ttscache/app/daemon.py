@@ -7,7 +7,11 @@ import gc
 import json
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
@@ -15,15 +19,18 @@ from aiohttp import web
 from proxy_gen.keys import KeyKind
 from proxy_gen.pool import KeyPool
 from ttscache.app.authorities import open_local
-from ttscache.app.compose import compose, open_store, require_sealing_ring
-from ttscache.app.listener import listening_socket, reload_certificate, tls_context, url_of
+from ttscache.app.compose import compose
+from ttscache.app.listener import listening_socket, reload_certificate, tls_context, unix_listener, url_of
+from ttscache.app.stores import open_store, require_usable
+from ttscache.authority.generations import Generations
 from ttscache.broker.publishing import Published
+from ttscache.config.certificates import read_certificates
 from ttscache.config.load import load
-from ttscache.config.settings import ProxyProfile, Settings
+from ttscache.config.settings import AdminSettings, ProxyProfile, Settings
 from ttscache.durable import write_atomically
 from ttscache.errors import ConfigurationError, StoreUnavailableError
 from ttscache.net.deadline import Deadline
-from ttscache.server.application import Runner, application
+from ttscache.server.application import Runner, admin_application, application
 from ttscache.server.services import Current, Services
 
 _log = logging.getLogger(__name__)
@@ -45,11 +52,13 @@ class Daemon:
         """Load the configuration, the CA and the store. Raises ConfigurationError, StoreUnavailableError."""
         self._configuration = configuration
         self._settings = load(configuration)
-        self._tls = tls_context(self._settings.server.tls)
+        self._tls = tls_context(self._settings.server.tls, self._settings.admin.client_ca)
         self._generations = open_local(self._settings)
+        require_foreign(self._settings.admin, self._generations)
         self._store = open_store(self._settings)
         self._pools: dict[KeyKind, KeyPool] = {}
-        self._background: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[object]] = set()
+        self._beside: asyncio.Task[object] | None = None
         self._replaced: list[Services] = []
         self._reloading = asyncio.Lock()
         self._stop = asyncio.Event()
@@ -66,59 +75,76 @@ class Daemon:
         """
         _forget(ready_file)
         try:
-            await require_sealing_ring(self._store)
-            with listening_socket(self._settings) as listener:
+            await require_usable(self._store)
+            with ExitStack() as sockets:
+                listener = sockets.enter_context(listening_socket(self._settings))
                 self.url = url_of(listener, self._settings)
-                current = self._current = Current(self._compose(self._settings))
-                runner = Runner(application(current), _SHUTDOWN_SECONDS)
-                await runner.setup()
+                current = self._current = Current(self._compose(self._settings), self.reload)
+                runners = [await _started(application(current), listener, self._tls)]
                 try:
-                    await web.SockSite(runner, listener, ssl_context=self._tls, backlog=_BACKLOG).start()
+                    if (path := self._settings.admin.socket) is not None:
+                        at_home = sockets.enter_context(unix_listener(path, "admin.socket", mode=0o600))
+                        runners.append(await _started(admin_application(current), at_home, None))
                     await self._serve(current, ready_file, before_ready)
                 finally:
-                    await self._end(runner, current)
+                    await self._end(runners, current)
         finally:
             await self._close()
 
     async def published(self) -> Published:
         """Return what consumers must trust, while the daemon runs."""
-        if self._current is None:
-            raise RuntimeError("the daemon does not run")
-        return await self._current.services.publisher.published(Deadline.after(_PUBLISH_SECONDS))
+        return await self._running.services.publisher.published(Deadline.after(_PUBLISH_SECONDS))
 
     def voms_files(self) -> dict[str, bytes]:
         """Return the files of the VOMS trust directory, while the daemon runs."""
+        return self._running.services.publisher.voms_files()
+
+    @property
+    def _running(self) -> Current:
         if self._current is None:
             raise RuntimeError("the daemon does not run")
-        return self._current.services.publisher.voms_files()
+        return self._current
 
     def stop(self) -> None:
         """End :meth:`run` after the requests in flight."""
         self._stop.set()
 
-    async def reload(self, current: Current) -> None:
-        """Put the configuration as it is now in the place of the running one; a wrong one changes nothing."""
-        async with self._reloading:
-            await self._reload(current)
+    async def reload(self) -> tuple[str, ...]:
+        """Put the configuration as it is now in the place of the running one.
 
-    async def _reload(self, current: Current) -> None:
+        A wrong one changes nothing; returns its mistakes, of which there are none when it was reloaded.
+        """
+        async with self._reloading:
+            return await self._reload()
+
+    async def _reload(self) -> tuple[str, ...]:
+        current = self._running
         try:
             settings = await asyncio.to_thread(load, self._configuration)
             require_reloadable(self._settings, settings)
             generations = await asyncio.to_thread(open_local, settings)
+            require_foreign(settings.admin, generations)
             if self._tls is not None and settings.server.tls is not None:
                 reload_certificate(self._tls, settings.server.tls)
         except ConfigurationError as error:
             for mistake in error.mistakes:
                 _log.warning("reload_refused", extra={"mistake": mistake})
-            return
+            return error.mistakes
         previous = current.services
         self._settings, self._generations = settings, generations
         current.services = self._compose(settings, previous)
+        self._look_after(current.services)
         self._spawn(_warm(current.services))
         self._replaced.append(previous)
         self._spawn(self._close_later(previous))
         _log.info("reloaded")
+        return ()
+
+    def _look_after(self, services: Services) -> None:
+        """Let the work beside the requests go on for these services, and end for those before."""
+        if self._beside is not None:
+            self._beside.cancel()
+        self._beside = self._spawn(services.background())
 
     async def _serve(
         self,
@@ -126,9 +152,10 @@ class Daemon:
         ready_file: Path | None,
         before_ready: Callable[[], Awaitable[Mapping[str, str]]] | None,
     ) -> None:
-        self._handle_signals(current)
+        self._handle_signals()
         self._spawn(self._sweep_regularly())
         await _warm(current.services)
+        self._look_after(current.services)
         ready = {"url": self.url, **(await before_ready() if before_ready is not None else {})}
         if ready_file is not None:
             write_atomically(ready_file, json.dumps(ready).encode(), mode=0o644)
@@ -147,16 +174,17 @@ class Daemon:
         public_url = (settings.server.public_url or self.url).rstrip("/")
         return compose(settings, public_url, self._store, self._generations, self._pools, previous)
 
-    def _handle_signals(self, current: Current) -> None:
+    def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self.reload(current)))
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self.reload()))
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, object]) -> asyncio.Task[object]:
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task
 
     async def _close_later(self, services: Services) -> None:
         """Close services that a reload replaced, once the requests that began with them are over."""
@@ -172,9 +200,10 @@ class Daemon:
             except StoreUnavailableError as error:
                 _log.warning("sweep_failed", extra={"reason": error.message})
 
-    async def _end(self, runner: Runner, current: Current) -> None:
+    async def _end(self, runners: Sequence[Runner], current: Current) -> None:
         """Let the requests in flight finish, and what they began behind the scenes."""
-        await runner.cleanup()
+        for runner in runners:
+            await runner.cleanup()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
@@ -195,12 +224,30 @@ def _forget(ready_file: Path | None) -> None:
         ready_file.unlink(missing_ok=True)
 
 
+async def _started(app: web.Application, listener: socket.socket, tls: ssl.SSLContext | None) -> Runner:
+    runner = Runner(app, _SHUTDOWN_SECONDS)
+    await runner.setup()
+    await web.SockSite(runner, listener, ssl_context=tls, backlog=_BACKLOG).start()
+    return runner
+
+
+def require_foreign(admin: AdminSettings, generations: Generations | None) -> None:
+    """Raise ConfigurationError where the CA that signs for anybody's name would make administrators."""
+    if admin.client_ca is None or generations is None:
+        return
+    own = [authority.public_key for authority in generations.all]
+    if any(each.public_key() in own for each in read_certificates(admin.client_ca)):
+        raise ConfigurationError(("admin.client_ca: must not be the CA that signs for identities",))
+
+
 def require_reloadable(before: Settings, after: Settings) -> None:
     """Raise ConfigurationError for changes that only a restart can make."""
     mistakes = []
     if _address(before) != _address(after):
         mistakes.append("server.listen, and whether there is server.tls, change with a restart only")
-    if (before.store.path, before.store.ring) != (after.store.path, after.store.ring):
+    if (before.admin.socket, before.admin.client_ca) != (after.admin.socket, after.admin.client_ca):
+        mistakes.append("admin.socket and admin.client_ca change with a restart only")
+    if replace(before.store, stale_for=0) != replace(after.store, stale_for=0):
         mistakes.append("store.url and store.sealing_keys change with a restart only")
     if mistakes:
         raise ConfigurationError(tuple(mistakes))

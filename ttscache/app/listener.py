@@ -20,18 +20,31 @@ _BACKLOG = 4096
 def listening_socket(settings: Settings) -> Iterator[socket.socket]:
     """Listen on the configured address. Raises ConfigurationError when that is not possible."""
     server = settings.server
+    if server.unix_path is not None:
+        with unix_listener(server.unix_path, "server.listen", mode=0o660) as listener:
+            yield listener
+        return
     try:
-        listener = _unix_socket(server.unix_path) if server.unix_path is not None else _tcp_socket(server)
+        listener = _tcp_socket(server)
     except (OSError, UnicodeError) as error:  # UnicodeError: a host that is no name in the DNS
-        where = server.unix_path or f"{server.host}:{server.port}"
-        reason = error.strerror if isinstance(error, OSError) else "not a host name"
-        raise ConfigurationError((f"server.listen: cannot listen on {where}: {reason}",)) from None
+        reason = str(error.strerror) if isinstance(error, OSError) else "not a host name"
+        raise _cannot_listen("server.listen", f"{server.host}:{server.port}", reason) from None
+    with listener:
+        yield listener
+
+
+@contextmanager
+def unix_listener(path: Path, setting: str, *, mode: int) -> Iterator[socket.socket]:
+    """Listen on a unix socket, which is removed in the end. Raises ConfigurationError."""
+    try:
+        listener = _unix_socket(path, mode)
+    except OSError as error:
+        raise _cannot_listen(setting, str(path), str(error.strerror)) from None
     with listener:
         try:
             yield listener
         finally:
-            if server.unix_path is not None:
-                server.unix_path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def url_of(listener: socket.socket, settings: Settings) -> str:
@@ -43,12 +56,19 @@ def url_of(listener: socket.socket, settings: Settings) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def tls_context(tls: TlsSettings | None) -> ssl.SSLContext | None:
-    """Return the server's TLS context, of TLS 1.2 and up. Raises ConfigurationError."""
+def tls_context(tls: TlsSettings | None, client_ca: Path | None) -> ssl.SSLContext | None:
+    """Return the server's TLS context, of TLS 1.2 and up. Raises ConfigurationError.
+
+    With ``client_ca`` clients may show a certificate of these CAs; OpenSSL refuses proxies by itself.
+    """
     if tls is None:
         return None
     with _told():
-        return server_context(tls.certificate, tls.key)
+        context = server_context(tls.certificate, tls.key)
+    if client_ca is not None:
+        context.load_verify_locations(client_ca)
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context
 
 
 def reload_certificate(context: ssl.SSLContext, tls: TlsSettings) -> None:
@@ -71,14 +91,18 @@ def _tcp_socket(server: ServerSettings) -> socket.socket:
     return socket.create_server((server.host, server.port), family=family, backlog=_BACKLOG)
 
 
-def _unix_socket(path: Path) -> socket.socket:
+def _cannot_listen(setting: str, where: str, reason: str) -> ConfigurationError:
+    return ConfigurationError((f"{setting}: cannot listen on {where}: {reason}",))
+
+
+def _unix_socket(path: Path, mode: int) -> socket.socket:
     """Listen on a unix socket, in the place of one that a process which is gone has left behind."""
     if path.exists() and stat.S_ISSOCK(path.stat().st_mode) and not _answers(path):
         path.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(str(path))
-        path.chmod(0o660)
+        path.chmod(mode)
         listener.listen(_BACKLOG)
     except OSError:
         listener.close()

@@ -15,6 +15,7 @@ from ttscache.authority.generations import Generations
 from ttscache.broker.codec import decode_fields, encode_fields
 from ttscache.broker.keys import digest
 from ttscache.broker.publishing import Anchors
+from ttscache.broker.revocations import Revocations
 from ttscache.net.deadline import Deadline
 from ttscache.store.base import ABSENT, ConflictError, Store
 from ttscache.upstream.openbao import PkiEngine
@@ -43,7 +44,9 @@ class LocalAnchors:
         longest: float,
         store: Store,
         clock: Callable[[], float],
+        revocations: Revocations,
     ) -> None:
+        self._revocations = revocations
         self._generations = generations
         self._subjects = subjects
         self._longest = longest
@@ -53,6 +56,10 @@ class LocalAnchors:
     def local(self) -> tuple[CertificateAuthority, ...]:
         """See AnchorSource."""
         return self._generations.trusted(self._clock(), self._longest)
+
+    async def revision(self) -> int:
+        """See AnchorSource."""
+        return await self._revocations.latest()
 
     async def anchors(self) -> Anchors:
         """See AnchorSource."""
@@ -70,16 +77,20 @@ class LocalAnchors:
     async def _current_crl(self, authority: CertificateAuthority, seconds: float) -> x509.CertificateRevocationList:
         """Return the stored CRL, or sign the next: of several replicas the one whose write came first."""
         now = datetime.fromtimestamp(seconds, UTC)
+        revoked = await self._revocations.certificates(authority.subject.slash)
+        entries = sorted((each.serial, datetime.fromtimestamp(each.at, UTC)) for each in revoked)
         key = f"crl/{authority.certificate.serial_number:x}"
         while True:
             record = await self._store.get(key)
             fields: dict[str, Any] = {"number": 0} if record is None else decode_fields(record.value)
             if record is not None:
                 stored = x509.load_der_x509_crl(bytes.fromhex(fields["der"]))
-                if stored.last_update_utc <= now < _end_of(stored) - _CRL_RENEW_BEFORE:
+                listed = {each.serial_number for each in stored}
+                lists_all = all(serial in listed for serial, _ in entries)
+                if lists_all and stored.last_update_utc <= now < _end_of(stored) - _CRL_RENEW_BEFORE:
                     return stored
             number = fields["number"] + 1
-            crl = authority.crl([], number=number, now=now, lifetime=_CRL_LIFETIME)
+            crl = authority.crl(entries, number=number, now=now, lifetime=_CRL_LIFETIME)
             value = encode_fields({"number": number, "der": crl.public_bytes(serialization.Encoding.DER).hex()})
             version = ABSENT if record is None else record.version
             try:
@@ -112,6 +123,10 @@ class EngineAnchors:
     def local(self) -> tuple[CertificateAuthority, ...]:
         """See AnchorSource."""
         return ()
+
+    async def revision(self) -> int:
+        """See AnchorSource: what is revoked there is not known here."""
+        return 0
 
     async def anchors(self) -> Anchors:
         """See AnchorSource."""
@@ -152,6 +167,10 @@ class FixedAnchors:
     def local(self) -> tuple[CertificateAuthority, ...]:
         """See AnchorSource."""
         return ()
+
+    async def revision(self) -> int:
+        """See AnchorSource: what is revoked there is not known here."""
+        return 0
 
     async def anchors(self) -> Anchors:
         """See AnchorSource."""

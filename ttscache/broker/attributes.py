@@ -51,7 +51,7 @@ class Attributes:
     def __init__(self, sources: Mapping[str, AttributeSource], clock: Callable[[], float]) -> None:
         self._sources = sources
         self._clock = clock
-        self._flights = Flights()
+        self._flights = Flights("attributes")
         self._kept: OrderedDict[tuple[object, ...], _Kept] = OrderedDict()
 
     def vo(self, name: str) -> str:

@@ -6,12 +6,14 @@ import logging
 import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ttscache.broker.codec import CachedCredential, decode_cached, encode_cached
 from ttscache.broker.flights import Flights
 from ttscache.broker.leases import leased
+from ttscache.broker.renewals import Renewals
 from ttscache.errors import RecordUnreadableError, UnavailableError
+from ttscache.metrics import CACHE, RENEWALS
 from ttscache.model import Credential
 from ttscache.net.deadline import Deadline
 from ttscache.store.base import Store
@@ -29,66 +31,126 @@ _RENEWAL_PAUSE = 5.0
 _CLOCK_TOLERANCE = 240.0
 
 Mint = Callable[[], Awaitable[Credential]]
+# whether what was granted would be granted now, with nobody there who asks
+StillGranted = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A credential that may be cached: under which key, for whom (issuer, subject), and with which ``minimum``.
+
+    That is how many seconds of life whoever fetches it can count on.
+    """
+
+    key: str
+    owner: tuple[str, str]
+    minimum: float
+
+
+@dataclass(slots=True)
+class _Kept:
+    """An entry, and when somebody last asked for it here (POSIX seconds)."""
+
+    cached: CachedCredential
+    asked_at: float
 
 
 class CredentialCache:
     """Credentials whose key the daemon made, by everything that changes the answer; in memory and in the store."""
 
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, clock: Callable[[], float], renewals: Renewals, is_revoked: Callable[[int], bool]
+    ) -> None:
+        """``is_revoked`` tells of the serial of an end-entity certificate."""
+        self._is_revoked = is_revoked
         self._store = store
         self._clock = clock
-        self._flights = Flights()
-        self._entries: OrderedDict[str, CachedCredential] = OrderedDict()
+        self._renewals = renewals
+        self._flights = Flights("credential")
+        self._entries: OrderedDict[str, _Kept] = OrderedDict()
 
-    async def get(self, key: str, minimum: float, mint: Mint, deadline: Deadline) -> CachedCredential:
+    async def get(
+        self, wanted: Wanted, mint: Mint, deadline: Deadline, still_granted: StillGranted = lambda: True
+    ) -> CachedCredential:
         """Return a credential that is served, minting it when there is none.
 
-        ``minimum`` is how many seconds of life whoever fetches it can count on. Raises what ``mint`` raises when
-        nothing can be served.
+        At the soft age it is renewed, if somebody has asked for it in the last lifetime and it is ``still_granted``.
+        Raises what ``mint`` raises when nothing can be served.
         """
-        entry = self._entries.get(key)
-        if entry is not None and self._is_served(entry):
-            if self._clock() >= entry.soft:
-                self._flights.start(key, lambda: self._renew(key, entry, minimum, mint))
-            return entry
+        kept = self._entries.get(wanted.key)
+        if kept is not None and self._is_served(kept.cached):
+            self._count(kept.cached)
+            kept.asked_at = self._clock()
+            if self._clock() >= kept.cached.soft:
+                self._renewals.hasten(
+                    ("credential", wanted.key),
+                    until=kept.cached.hard,
+                    work=lambda: self._renew_behind(wanted, kept.cached, mint, still_granted),
+                )
+            return kept.cached
+        CACHE.labels("miss" if kept is None else "hard").inc()
         while True:
-            fresh, _ = await self._flights.join(key, lambda: self._load_or_mint(key, minimum, mint), deadline)
+            fresh, is_ours = await self._flights.join(wanted.key, lambda: self._load_or_mint(wanted, mint), deadline)
             # the clock may have jumped while it was made, or while somebody else's was that was joined
             if self._is_served(fresh):
+                if is_ours:
+                    self._plan(wanted, fresh, mint, still_granted)
                 return fresh
 
     async def drain(self) -> None:
-        """Wait for renewals under way."""
+        """Wait for what is under way."""
         await self._flights.drain()
 
     def _is_served(self, entry: CachedCredential) -> bool:
-        return entry.issued_at - _CLOCK_TOLERANCE <= self._clock() < entry.hard
+        in_time = entry.issued_at - _CLOCK_TOLERANCE <= self._clock() < entry.hard
+        return in_time and not self._is_revoked(entry.credential.eec_serial)
 
     def is_fresh(self, entry: CachedCredential) -> bool:
         """Tell whether an entry is served without being renewed."""
         return self._is_served(entry) and self._clock() < entry.soft
 
-    async def _renew(self, key: str, entry: CachedCredential, minimum: float, mint: Mint) -> CachedCredential:
+    def _count(self, entry: CachedCredential) -> None:
+        CACHE.labels("fresh" if self._clock() < entry.soft else "soft").inc()
+
+    def _plan(self, wanted: Wanted, entry: CachedCredential, mint: Mint, still_granted: StillGranted) -> None:
+        """Plan the renewal at the soft age, for whoever is going to ask."""
+
+        async def work() -> None:
+            kept = self._entries.get(wanted.key)
+            life = entry.credential.not_after - entry.issued_at
+            if kept is not None and self._clock() - kept.asked_at <= life and still_granted():
+                await self._renew_behind(wanted, kept.cached, mint, still_granted)
+
+        self._renewals.plan(("credential", wanted.key), at=entry.soft, until=entry.hard, work=work)
+
+    async def _renew_behind(
+        self, wanted: Wanted, entry: CachedCredential, mint: Mint, still_granted: StillGranted
+    ) -> None:
+        task, _ = self._flights.start(wanted.key, lambda: self._renew(wanted, entry, mint))
+        self._plan(wanted, await task, mint, still_granted)
+
+    async def _renew(self, wanted: Wanted, entry: CachedCredential, mint: Mint) -> CachedCredential:
         """Renew behind: whatever fails, the credential there is stays, and is not tried again at once."""
         renewed = entry
         try:
-            renewed = await self._load_or_mint(key, minimum, mint)
+            renewed = await self._load_or_mint(wanted, mint)
         finally:
+            RENEWALS.labels("failed" if renewed is entry else "done").inc()
             if not self.is_fresh(renewed):
-                self._hold(key, replace(renewed, soft=self._clock() + _RENEWAL_PAUSE))
+                renewed = self._hold(wanted.key, replace(renewed, soft=self._clock() + _RENEWAL_PAUSE))
         return renewed
 
-    async def _load_or_mint(self, key: str, minimum: float, mint: Mint) -> CachedCredential:
-        name = f"credential/{key}"
-        stored = await self._load(name)
+    async def _load_or_mint(self, wanted: Wanted, mint: Mint) -> CachedCredential:
+        key = wanted.key
+        stored = await self._load(key)
         if stored is not None and self.is_fresh(stored):
             return self._hold(key, stored)
         try:
-            async with leased(self._store, name, seconds=_LEASE_SECONDS, deadline=Deadline.after(_LEASE_SECONDS)):
-                stored = await self._load(name)
+            async with leased(self._store, key, seconds=_LEASE_SECONDS, deadline=Deadline.after(_LEASE_SECONDS)):
+                stored = await self._load(key)
                 if stored is None or not self.is_fresh(stored):
-                    minted = self._aged(await mint(), minimum)
-                    await self._store.put(name, encode_cached(minted), expires_at=minted.hard)
+                    minted = self._aged(await mint(), wanted)
+                    await self._store.put(key, encode_cached(minted), expires_at=minted.hard)
                     stored = minted
         except UnavailableError:
             if stored is None or not self._is_served(stored):
@@ -103,18 +165,20 @@ class CredentialCache:
             _log.warning("record_unreadable", extra={"kind": "credential"})
             return None  # it can be made again
 
-    def _aged(self, credential: Credential, minimum: float) -> CachedCredential:
+    def _aged(self, credential: Credential, wanted: Wanted) -> CachedCredential:
         now = self._clock()
         life = max(0.0, credential.not_after - now)
         return CachedCredential(
             credential=credential,
             issued_at=now,
             soft=now + life * random.uniform(*_SOFT_SHARE),  # noqa: S311 - jitter
-            hard=credential.not_after - min(minimum, life * _HARD_SHARE),
+            hard=credential.not_after - min(wanted.minimum, life * _HARD_SHARE),
+            owner=wanted.owner,
         )
 
     def _hold(self, key: str, entry: CachedCredential) -> CachedCredential:
-        self._entries[key] = entry
+        previous = self._entries.get(key)
+        self._entries[key] = _Kept(entry, self._clock() if previous is None else previous.asked_at)
         self._entries.move_to_end(key)
         if len(self._entries) > _MAX_IN_MEMORY:
             self._entries.popitem(last=False)

@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives import serialization
 
 from proxy_gen.errors import ProxyGenError
 from proxy_gen.keys import load_private_key, private_pem
+from proxy_gen.pci import proxy_cert_info
 from ttscache.broker.orders import Parent
 from ttscache.errors import RecordUnreadableError
-from ttscache.model import Credential, Session, SessionState
+from ttscache.model import Credential, Identity, Session, SessionState
 
 _FORMAT = 1
 _Value = TypeVar("_Value")
@@ -22,12 +23,16 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True)
 class CachedCredential:
-    """A credential with its two ages, in POSIX seconds: after ``soft`` renewed behind, after ``hard`` not served."""
+    """A credential with its two ages, in POSIX seconds: after ``soft`` renewed behind, after ``hard`` not served.
+
+    ``owner`` is whose it is: name of the issuer, and subject.
+    """
 
     credential: Credential
     issued_at: float
     soft: float
     hard: float
+    owner: tuple[str, str]
 
 
 def encode_session(session: Session) -> bytes:
@@ -40,10 +45,15 @@ def decode_session(value: bytes) -> Session:
     return _decode(value, lambda fields: Session(**{**fields, "state": SessionState(fields["state"])}))
 
 
-def encode_parent(parent: Parent) -> bytes:
-    """Return a parent's record; it holds the private key."""
-    chain = [certificate.public_bytes(serialization.Encoding.PEM).decode() for certificate in parent.chain]
-    return _encode({"chain": chain, "key": private_pem(parent.key).decode(), "asked_until": parent.asked_until})
+def encode_parent(parent: Parent, identity: Identity) -> bytes:
+    """Return the record of an identity's parent; it holds the private key."""
+    key = private_pem(parent.key).decode()
+    return _encode({**_described(parent, identity), "key": key, "asked_until": parent.asked_until})
+
+
+def encode_former_parent(parent: Parent, identity: Identity) -> bytes:
+    """Return what is kept of a parent that another has followed: only :func:`describe_parent` reads it."""
+    return _encode(_described(parent, identity))
 
 
 def decode_parent(value: bytes) -> Parent:
@@ -58,16 +68,36 @@ def decode_parent(value: bytes) -> Parent:
     )
 
 
+def describe_parent(value: bytes) -> tuple[str, str, x509.Certificate]:
+    """Read of a parent's record whose it is (issuer, subject), and its end-entity certificate; not its key."""
+
+    def read(fields: dict[str, Any]) -> tuple[str, str, x509.Certificate]:
+        chain = [x509.load_pem_x509_certificate(pem.encode()) for pem in fields["chain"]]
+        end_entity = next(each for each in chain if proxy_cert_info(each) is None)
+        return fields["owner"]["issuer"], fields["owner"]["subject"], end_entity
+
+    return _decode(value, read)
+
+
+def _described(parent: Parent, identity: Identity) -> dict[str, Any]:
+    chain = [certificate.public_bytes(serialization.Encoding.PEM).decode() for certificate in parent.chain]
+    return {"chain": chain, "owner": {"issuer": identity.issuer, "subject": identity.subject}}
+
+
 def encode_cached(cached: CachedCredential) -> bytes:
     """Return a cached credential's record; it holds the private key."""
     credential = {**asdict(cached.credential), "pem": cached.credential.pem.decode()}
-    return _encode({"credential": credential, "issued_at": cached.issued_at, "soft": cached.soft, "hard": cached.hard})
+    ages = {"issued_at": cached.issued_at, "soft": cached.soft, "hard": cached.hard}
+    return _encode({"credential": credential, **ages, "owner": cached.owner})
 
 
 def decode_cached(value: bytes) -> CachedCredential:
     """Read a cached credential's record."""
     return _decode(
-        value, lambda fields: CachedCredential(**{**fields, "credential": _credential(fields["credential"])})
+        value,
+        lambda fields: CachedCredential(
+            **{**fields, "credential": _credential(fields["credential"]), "owner": tuple(fields["owner"])}
+        ),
     )
 
 

@@ -2,52 +2,57 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from proxy_gen.errors import FqanRefusedError as NotAnFqanError
 from proxy_gen.voms.fqan import Fqan
-from ttscache.broker.cache import CredentialCache
+from ttscache.broker.cache import CredentialCache, Wanted
 from ttscache.broker.codec import CachedCredential
 from ttscache.broker.idtokens import IdTokens, TokenOrder
-from ttscache.broker.keys import digest
+from ttscache.broker.issuers import ExchangingIssuer
+from ttscache.broker.keys import credential_key, digest
 from ttscache.broker.lifetimes import asked_lifetime
+from ttscache.broker.limits import Allowances
 from ttscache.broker.minting import Mint
 from ttscache.broker.orders import MintingOrder
-from ttscache.broker.ownership import Owners
+from ttscache.broker.policy import Policy, carried_fqans, substance
+from ttscache.broker.revocations import Revocations
 from ttscache.broker.sessions import SessionGoneError, Sessions
 from ttscache.config.settings import IdTokenProfile, Profile, ProxyProfile
-from ttscache.errors import (
-    FqanRefusedError,
-    ProfileRefusedError,
-    ProfileUnknownError,
-    RequestInvalidError,
-    SessionLostError,
-)
-from ttscache.mapping.engine import decide
-from ttscache.mapping.rules import Rule
+from ttscache.errors import SessionLostError, TtsError
+from ttscache.metrics import CACHE, ISSUED
 from ttscache.model import Credential, CredentialRequest, Decision, Identity, IssuedToken, Session
 from ttscache.net.deadline import Deadline
 
-_Kind = TypeVar("_Kind", ProxyProfile, IdTokenProfile)
 _Issued = TypeVar("_Issued")
 # An RSA key, a signature, a few writes; and a refresh that an issuer takes its time for.
 _MINT_SECONDS = 60.0
-_MAX_IN_MEMORY = 50_000
+_MAX_IN_MEMORY = 20_000
 _SESSION_TRIES = 3
 # As long as a session is relied upon without being read again.
 _WARM_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who presents a token, and from which address."""
+
+    identity: Identity
+    subject_token: str
+    peer: str
 
 
 @dataclass(eq=False, slots=True)
 class _Plan:
     """What a request comes to, before any session: the same for every repetition of it with the same token.
 
-    ``base`` is the digest of everything that changes the answer but the session's generation. ``served`` is what was
-    last answered; it is the answer again until ``until`` (monotonic), unless a session has changed since ``changes``.
+    ``base`` is the digest of everything that changes the answer but the session's generation, when it is needed.
+    ``served`` is what was last answered; it is the answer again until ``until`` (monotonic), unless a session has
+    changed since ``changes``.
     """
 
     identity: Identity
@@ -56,7 +61,7 @@ class _Plan:
     lifetime: int
     limited: bool
     fqans: Mapping[str, tuple[Fqan, ...]]
-    base: str
+    base: str | None = None
     served: CachedCredential | None = None
     until: float = 0.0
     changes: int = 0
@@ -67,24 +72,24 @@ class CredentialBroker:
 
     def __init__(
         self,
-        rules: Sequence[Rule],
-        profiles: Mapping[str, Profile],
-        exchanging: frozenset[str],
+        policy: Policy,
+        issuers: Mapping[str, ExchangingIssuer],
         sessions: Sessions,
         mint: Mint,
         cache: CredentialCache,
-        owners: Owners,
         idtokens: IdTokens,
+        revocations: Revocations,
+        allowances: Allowances,
     ) -> None:
-        """``exchanging`` are the names of the issuers with which sessions are held."""
-        self._rules = rules
-        self._profiles = profiles
-        self._exchanging = exchanging
+        """``issuers`` are those with which sessions are held."""
+        self.policy = policy
+        self._issuers = issuers
         self._sessions = sessions
         self._mint = mint
         self._cache = cache
-        self._owners = owners
         self._idtokens = idtokens
+        self._revocations = revocations
+        self._allowances = allowances
         self._plans: OrderedDict[tuple[str, CredentialRequest], _Plan] = OrderedDict()
 
     @property
@@ -92,74 +97,89 @@ class CredentialBroker:
         """The name of the CA that signs the end-entity certificates, in slash form; None where that depends."""
         return self._mint.parents.issuer
 
-    def decide(self, identity: Identity) -> Decision:
-        """Return the mapping's decision. Raises MappingRefusedError or DnRefusedError, with the trace."""
-        return decide(self._rules, identity)
-
-    def allowed_profiles(self, decision: Decision) -> tuple[Profile, ...]:
-        """Return the profiles that the decision allows, the default first."""
-        return tuple(self._profiles[name] for name in decision.profiles)
-
     def vos(self, profile: ProxyProfile) -> tuple[str, ...]:
         """Return the VOs whose attributes a profile's proxies carry."""
         return tuple(self._mint.attributes.vo(name) for name in profile.voms)
 
-    async def issue(
-        self, identity: Identity, subject_token: str, request: CredentialRequest, deadline: Deadline
-    ) -> Credential:
-        """Return a credential for the identity.
+    async def issue(self, asker: Asker, request: CredentialRequest, deadline: Deadline) -> Credential:
+        """Return a credential for who asks.
 
         One whose key the daemon makes is cached; for a CSR it is signed anew, on the same session and EEC. Raises
         any of the errors of :mod:`ttscache.errors` but those of tokens.
         """
-        if request.csr is None and (warm := self._warm(identity, request)) is not None:
+        await self.require_welcome(asker.identity)
+        if request.csr is None and (warm := self._warm(asker.identity, request)) is not None:
             return warm
-        return await _persistently(lambda: self._issue(identity, subject_token, request, deadline))
+        return await _persistently(lambda: self._issue(asker, request, deadline))
 
-    async def issue_idtoken(
-        self, identity: Identity, subject_token: str, request: CredentialRequest, deadline: Deadline
-    ) -> IssuedToken:
-        """Return an HTCondor IDTOKEN for the identity. Raises as :meth:`issue`."""
-        return await _persistently(lambda: self._issue_idtoken(identity, subject_token, request, deadline))
+    async def issue_idtoken(self, asker: Asker, request: CredentialRequest, deadline: Deadline) -> IssuedToken:
+        """Return an HTCondor IDTOKEN for who asks. Raises as :meth:`issue`."""
+        await self.require_welcome(asker.identity)
+        return await _persistently(lambda: self._issue_idtoken(asker, request, deadline))
 
-    async def _issue_idtoken(
-        self, identity: Identity, subject_token: str, request: CredentialRequest, deadline: Deadline
-    ) -> IssuedToken:
-        decision = self.decide(identity)
-        profile = self._profile(decision, request, IdTokenProfile)
+    async def require_welcome(self, identity: Identity) -> None:
+        """Raise SubjectRevokedError for who is revoked, StoreUnavailableError when that is not known."""
+        issuer = self._issuers.get(identity.issuer)
+        await self._revocations.require(identity, None if issuer is None else issuer.session_key(identity))
+
+    async def drain(self) -> None:
+        """Wait for everything that is under way behind the scenes."""
+        await self._cache.drain()
+        await self._mint.drain()
+        await self._sessions.drain()
+
+    async def _issue_idtoken(self, asker: Asker, request: CredentialRequest, deadline: Deadline) -> IssuedToken:
+        identity = asker.identity
+        decision = self.policy.decide(identity)
+        profile = self.policy.profile(decision, request, IdTokenProfile)
         lifetime = asked_lifetime(profile, request.lifetime)
-        session = await self._session(identity, subject_token, deadline)
+        self._allowances.issue(identity.issuer, identity.subject, asker.peer)
+        session = await self._session(asker, deadline)
         if session is not None:
             session = await self._sessions.confirmed(session, deadline)
         order = TokenOrder(identity, decision, profile, lifetime, _limits(identity, profile, session))
-        return await self._idtokens.issue(order)
+        issued = await self._idtokens.issue(order)
+        ISSUED.labels(profile.name).inc()
+        return issued
 
-    async def _session(self, identity: Identity, subject_token: str, deadline: Deadline) -> Session | None:
-        if identity.issuer not in self._exchanging:
+    async def _session(self, asker: Asker, deadline: Deadline) -> Session | None:
+        if asker.identity.issuer not in self._issuers:
             return None
-        return await self._sessions.current(identity, subject_token, deadline)
+        return await self._sessions.current(asker.identity, asker.subject_token, deadline)
 
-    async def _issue(
-        self, identity: Identity, subject_token: str, request: CredentialRequest, deadline: Deadline
-    ) -> Credential:
-        plan = self._plan(identity, request)
-        changes = self._sessions.changes
-        session = await self._session(identity, subject_token, deadline)
+    async def _issue(self, asker: Asker, request: CredentialRequest, deadline: Deadline) -> Credential:
+        plan = self._plan(asker.identity, request)
         if request.csr is not None:
-            return await self._mint.proxy_for_csr(await self._order(plan, session, deadline), request.csr, deadline)
+            return await self._issue_for_csr(plan, asker, request.csr, deadline)
+        changes = self._sessions.changes
+        session = await self._session(asker, deadline)
 
         async def mint() -> Credential:
+            self._allowances.issue(plan.identity.issuer, plan.identity.subject, asker.peer)
             # not this caller's deadline: others may have joined, and the outcome is kept
             own = Deadline.after(_MINT_SECONDS)
-            return await self._mint.proxy_for_new_key(await self._order(plan, session, own), own)
+            return self._counted(await self._mint.proxy_for_new_key(await self._order(plan, session, own), own))
 
-        key = plan.base + self._mint.parents.generation
+        generation = ""
         if session is not None:
             self._sessions.confirm_behind(session)
-            key += session.generation
-        served = await self._cache.get(key, plan.profile.min_lifetime, mint, deadline)
+            generation = session.generation
+        wanted = self._wanted(plan, generation)
+        served = await self._cache.get(wanted, mint, deadline, lambda: self._still_granted(plan))
         plan.served, plan.until, plan.changes = served, time.monotonic() + _WARM_SECONDS, changes
         return served.credential
+
+    async def _issue_for_csr(self, plan: _Plan, asker: Asker, csr: bytes, deadline: Deadline) -> Credential:
+        identity = plan.identity
+        self._allowances.issue(identity.issuer, identity.subject, asker.peer)
+        public_key = self._mint.accepted_key(csr, plan.profile)
+        self._allowances.duplicate(identity.issuer, identity.subject, plan.profile.name, public_key.der)
+        order = await self._order(plan, await self._session(asker, deadline), deadline)
+        return self._counted(await self._mint.proxy_for_key(order, public_key, deadline))
+
+    def _counted(self, credential: Credential) -> Credential:
+        ISSUED.labels(credential.profile).inc()
+        return credential
 
     def _warm(self, identity: Identity, request: CredentialRequest) -> Credential | None:
         """Return what the same request was answered with a moment ago, if nothing can have changed since."""
@@ -168,11 +188,33 @@ class CredentialBroker:
             return None
         if time.monotonic() >= plan.until or not self._cache.is_fresh(plan.served):
             return None
+        _FRESH.inc()
         return plan.served.credential
 
+    def _wanted(self, plan: _Plan, generation: str) -> Wanted:
+        identity = plan.identity
+        plan.base = plan.base or self._base(plan)
+        what = digest(plan.base, self._mint.parents.generation, generation)
+        key = credential_key(identity.issuer, identity.subject, what)
+        return Wanted(key, (identity.issuer, identity.subject), plan.profile.min_lifetime)
+
+    def _still_granted(self, plan: _Plan) -> bool:
+        """Tell whether the issuer's last word of the subject would get the same: nobody presents a token now."""
+        issuer = self._issuers.get(plan.identity.issuer)
+        if issuer is None:
+            return True  # it ends with the token in any case, or may outlive it
+        session = self._sessions.records.last(issuer.session_key(plan.identity))
+        if session is None or session.claims is None:
+            return False
+        try:
+            decision = self.policy.decide(issuer.identify(json.loads(session.claims)))
+        except TtsError:
+            return False
+        return substance(decision) == substance(plan.decision)
+
     async def _order(self, plan: _Plan, session: Session | None, deadline: Deadline) -> MintingOrder:
+        await self.require_welcome(plan.identity)  # also of a renewal, for which nobody has come to the door
         confirmed = None if session is None else await self._sessions.confirmed(session, deadline)
-        await self._owners.require(plan.decision, plan.identity)
         return MintingOrder(
             identity=plan.identity,
             decision=plan.decision,
@@ -184,34 +226,9 @@ class CredentialBroker:
             fqans=plan.fqans,
         )
 
-    async def drain(self) -> None:
-        """Wait for everything that is under way behind the scenes."""
-        await self._cache.drain()
-        await self._mint.drain()
-        await self._sessions.drain()
-
-    def _profile(self, decision: Decision, request: CredentialRequest, kind: type[_Kind]) -> _Kind:
-        """Return the profile that is asked for, or else the rule's first of the kind."""
-        if request.profile is None:
-            found = next((each for each in self.allowed_profiles(decision) if isinstance(each, kind)), None)
-            if found is None:
-                raise ProfileRefusedError(f"rule '{decision.rule}' allows no profile of the type that was asked for")
-            return found
-        profile = self._profiles.get(request.profile)
-        if profile is None:
-            raise ProfileUnknownError("there is no profile of this name; /v1/whoami lists those that are allowed")
-        if profile.name not in decision.profiles:
-            raise ProfileRefusedError(
-                f"rule '{decision.rule}' does not allow profile '{profile.name}'; allowed: "
-                + ", ".join(decision.profiles)
-            )
-        if not isinstance(profile, kind):
-            raise RequestInvalidError(f"profile '{profile.name}' is of another type than was asked for")
-        return profile
-
     def _plan(self, identity: Identity, request: CredentialRequest) -> _Plan:
         if request.csr is not None:
-            return self._planned(identity, request)
+            request = replace(request, csr=None)
         key = (identity.digest, request)
         plan = self._plans.get(key)
         if plan is None:
@@ -221,50 +238,31 @@ class CredentialBroker:
         return plan
 
     def _planned(self, identity: Identity, request: CredentialRequest) -> _Plan:
-        decision = self.decide(identity)
-        profile = self._profile(decision, request, ProxyProfile)
+        decision = self.policy.decide(identity)
+        profile = self.policy.profile(decision, request, ProxyProfile)
         lifetime = asked_lifetime(profile, request.lifetime)
         limited = profile.limited if request.limited is None else request.limited
-        fqans = self._fqans(decision, profile, request)
+        fqans = carried_fqans(decision, profile, request, self._mint.attributes.vo)
+        return _Plan(identity, decision, profile, lifetime, limited, fqans)
+
+    def _base(self, plan: _Plan) -> str:
+        """Return the digest of everything that changes the answer but the session's generation."""
+        identity, profile = plan.identity, plan.profile
         # without a session what is issued ends with the token, so that one of a longer life is another answer
-        without_session = identity.issuer not in self._exchanging and not profile.outlive_token
+        without_session = identity.issuer not in self._issuers and not profile.outlive_token
         ends_with = int(identity.expires_at) if without_session else 0
-        decided = (decision.rule, decision.dn, decision.account, decision.fqans, decision.scopes, decision.shared)
-        carried = [(name, self._mint.attributes.generation(name), fqans[name]) for name in fqans]
-        asked = (profile, lifetime, limited, ends_with, carried)
-        base = digest(identity.issuer, identity.subject, repr(decided), repr(asked))
-        return _Plan(identity, decision, profile, lifetime, limited, fqans, base)
+        carried = [(name, self._mint.attributes.generation(name), plan.fqans[name]) for name in plan.fqans]
+        asked = (profile, plan.lifetime, plan.limited, ends_with, carried)
+        return digest(identity.issuer, identity.subject, repr(substance(plan.decision)), repr(asked))
 
-    def _fqans(
-        self, decision: Decision, profile: ProxyProfile, request: CredentialRequest
-    ) -> dict[str, tuple[Fqan, ...]]:
-        """Return what the proxy carries, by attribute authority, in the order asked for: the first is the primary.
 
-        Raises :class:`FqanRefusedError` for what the rule does not grant or the profile does not carry.
-        """
-        granted = [Fqan.parse(text) for text in decision.fqans]
-        wanted = list(dict.fromkeys(_parsed(text) for text in request.fqans)) or granted
-        if not set(wanted) <= set(granted):
-            raise FqanRefusedError(f"rule '{decision.rule}' does not grant every FQAN that was asked for")
-        vos = {name: self._mint.attributes.vo(name) for name in profile.voms}
-        carried = {name: tuple(fqan for fqan in wanted if fqan.vo == vo) for name, vo in vos.items()}
-        if request.fqans and sum(map(len, carried.values())) < len(wanted):
-            carries = f"attributes of {', '.join(vos.values())} only" if vos else "no VOMS attributes"
-            raise FqanRefusedError(f"profile '{profile.name}' carries {carries}")
-        return {name: fqans for name, fqans in carried.items() if fqans}
+_FRESH = CACHE.labels("fresh")
 
 
 def _limits(identity: Identity, profile: Profile, session: Session | None) -> dict[str, float]:
     if session is not None:
         return {"session": session.ends_at}
     return {} if profile.outlive_token else {"token": identity.expires_at}
-
-
-def _parsed(text: str) -> Fqan:
-    try:
-        return Fqan.parse(text)
-    except NotAnFqanError as error:
-        raise RequestInvalidError(str(error)) from None
 
 
 async def _persistently(attempt: Callable[[], Awaitable[_Issued]]) -> _Issued:

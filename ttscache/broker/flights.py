@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
 from ttscache.errors import OverloadedError
+from ttscache.metrics import FLIGHTS_JOINED
 from ttscache.net.deadline import Deadline
 
 _Result = TypeVar("_Result")
@@ -15,7 +16,9 @@ _Result = TypeVar("_Result")
 class Flights:
     """Runs work by key: whoever asks while it is under way waits for the same outcome."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: str) -> None:
+        """``kind`` is what the metrics call the work."""
+        self._joined = FLIGHTS_JOINED.labels(kind)
         self._under_way: dict[Hashable, asyncio.Task[Any]] = {}
 
     def start(self, key: Hashable, work: Callable[[], Awaitable[_Result]]) -> tuple[asyncio.Task[_Result], bool]:
@@ -37,6 +40,8 @@ class Flights:
         :class:`OverloadedError` when ``deadline`` passes first.
         """
         task, is_ours = self.start(key, work)
+        if not is_ours:
+            self._joined.inc()
         try:
             async with asyncio.timeout(deadline.remaining):
                 return await asyncio.shield(task), is_ours

@@ -1,4 +1,7 @@
-"""The names of records in the store. Identities are hashed into them: a listing of keys tells nobody's name."""
+"""The names of records in the store. Identities are hashed into them: a listing of keys tells nobody's name.
+
+What belongs to one identity has its digest behind the kind, so that it can be found without reading what is others'.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,31 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-# under which all owners are
+# under which all owners, sessions, parents and cached credentials are
 OWNERS = "owner/"
+SESSIONS = "session/"
+PARENTS = "parent/"
+CREDENTIALS = "credential/"
+# the one record of who is refused
+REVOCATIONS = "revocations"
+# the one record of certificates that are on a CRL before their end
+REVOKED_CERTIFICATES = "revoked-certificates"
 
 
 @lru_cache(maxsize=10_000)  # each request asks for its own
-def session_key(issuer: str, subject: str) -> str:
-    """The session of an identity."""
-    return "session/" + digest(issuer, subject)
+def identity_digest(issuer: str, subject: str) -> str:
+    """What stands for an identity in keys."""
+    return digest(issuer, subject)
+
+
+def session_key(issuer: str, subject: str, asked: str) -> str:
+    """The session of an identity, opened with the scopes and the audience that ``asked`` stands for."""
+    return f"{SESSIONS}{identity_digest(issuer, subject)}/{asked}"
+
+
+def standing_key(issuer: str, name: str, asked: str) -> str:
+    """The standing session of a name; no identity has it."""
+    return f"{SESSIONS}{digest('standing', issuer, name)}/{asked}"
 
 
 def owner_key(canonical_dn: bytes) -> str:
@@ -26,7 +46,12 @@ def owner_key(canonical_dn: bytes) -> str:
 
 def parent_key(issuer: str, subject: str, generation: str, dn: str, authority: str) -> str:
     """What an identity's proxies stand under."""
-    return "parent/" + digest(issuer, subject, generation, dn, authority)
+    return f"{PARENTS}{identity_digest(issuer, subject)}/{digest(generation, dn, authority)}"
+
+
+def credential_key(issuer: str, subject: str, what: str) -> str:
+    """A cached credential of an identity; ``what`` is the digest of everything else that changes the answer."""
+    return f"{CREDENTIALS}{identity_digest(issuer, subject)}/{what}"
 
 
 def fingerprints(certificates: Iterable[x509.Certificate]) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from proxy_gen.ca import CertificateAuthority
 from proxy_gen.errors import IssuanceError
-from proxy_gen.keys import KeyKind, PublicKey, generate_key
+from proxy_gen.keys import KeyKind, SubjectKey, generate_key, public_der
 from proxy_gen.names import DistinguishedName
 from ttscache.authority.generations import Generations
 from ttscache.broker.orders import MintingOrder, Parent
@@ -24,6 +24,7 @@ class LocalSigner:
     def __init__(self, generations: Generations, clock: Callable[[], float]) -> None:
         self._generations = generations
         self._clock = clock
+        self._own_keys = frozenset(public_der(authority.public_key) for authority in generations.all)
 
     @property
     def generation(self) -> str:
@@ -39,9 +40,9 @@ class LocalSigner:
         """See Parents."""
         return {"ca": self._issuing.certificate.not_valid_after_utc.timestamp()}
 
-    def owns(self, key: PublicKey) -> bool:
+    def owns(self, key: SubjectKey) -> bool:
         """See Parents."""
-        return any(key == authority.public_key for authority in self._generations.all)
+        return key.der in self._own_keys
 
     async def sign(self, order: MintingOrder, until: float, deadline: Deadline) -> Parent:  # noqa: ARG002 - at once
         """See Signer."""

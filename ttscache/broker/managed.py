@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from cryptography import x509
 
 from proxy_gen.errors import VerificationError
-from proxy_gen.keys import PublicKey
+from proxy_gen.keys import SubjectKey
 from proxy_gen.trust import TrustAnchors
 from proxy_gen.verify import verify
 from ttscache.broker.keys import digest, fingerprints
@@ -44,7 +44,7 @@ class ManagedProxySigner:
         """See Parents."""
         return {}
 
-    def owns(self, key: PublicKey) -> bool:  # noqa: ARG002 - they are others' certificates
+    def owns(self, key: SubjectKey) -> bool:  # noqa: ARG002 - they are others' certificates
         """See Parents."""
         return False
 

@@ -9,7 +9,7 @@ from cryptography import x509
 
 from proxy_gen.csr import make_csr
 from proxy_gen.errors import ProxyGenError
-from proxy_gen.keys import PublicKey, certificate_key, generate_key
+from proxy_gen.keys import PublicKey, SubjectKey, certificate_key, generate_key
 from proxy_gen.names import DistinguishedName
 from proxy_gen.trust import TrustAnchors
 from proxy_gen.verify import verify
@@ -40,7 +40,7 @@ class OpenBaoSigner:
         """See Parents: what the engine signs ends in time."""
         return {}
 
-    def owns(self, key: PublicKey) -> bool:  # noqa: ARG002 - its key is not known here
+    def owns(self, key: SubjectKey) -> bool:  # noqa: ARG002 - its key is not known here
         """See Parents."""
         return False
 

@@ -9,9 +9,11 @@ from typing import Protocol
 
 from cryptography import x509
 
-from proxy_gen.keys import PrivateKey, PublicKey
+from proxy_gen.credential import chain_pem
+from proxy_gen.keys import PrivateKey, SubjectKey
 from proxy_gen.names import DistinguishedName
 from proxy_gen.pci import proxy_cert_info
+from proxy_gen.proxy import ProxyIssuer
 from proxy_gen.voms.fqan import Fqan
 from ttscache.config.settings import ProxyProfile
 from ttscache.model import Decision, Identity, Session
@@ -57,6 +59,16 @@ class Parent:
     def certificate(self) -> x509.Certificate:
         """The certificate that the next proxy stands under."""
         return self.chain[0]
+
+    @cached_property
+    def proxies(self) -> ProxyIssuer:
+        """What signs proxies under it. Raises :class:`proxy_gen.errors.IssuanceError` for one that may not sign any."""
+        return ProxyIssuer(self.certificate, self.key)
+
+    @cached_property
+    def chain_pem(self) -> bytes:
+        """The chain as it stands in a credential file, behind the proxy."""
+        return chain_pem(self.chain)
 
     @cached_property
     def end_entity(self) -> x509.Certificate:
@@ -105,7 +117,7 @@ class Parents(Protocol):
     def limits(self) -> Mapping[str, float]:
         """Return what bounds every parent's life: name to end in POSIX seconds."""
 
-    def owns(self, key: PublicKey) -> bool:
+    def owns(self, key: SubjectKey) -> bool:
         """Tell whether a key is the signer's own, which nobody else may have certified."""
 
     async def parent(self, order: MintingOrder, deadline: Deadline) -> Parent:

@@ -7,13 +7,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from proxy_gen.keys import PublicKey
-from ttscache.broker.codec import decode_parent, encode_parent
+from proxy_gen.keys import SubjectKey
+from ttscache.broker.codec import decode_parent, encode_former_parent, encode_parent
 from ttscache.broker.flights import Flights
 from ttscache.broker.keys import parent_key
 from ttscache.broker.leases import leased
 from ttscache.broker.orders import MintingOrder, Parent
 from ttscache.errors import RecordUnreadableError
+from ttscache.model import Identity
 from ttscache.net.deadline import Deadline
 from ttscache.store.base import Store
 
@@ -40,7 +41,7 @@ class Signer(Protocol):
     def limits(self) -> Mapping[str, float]:
         """See Parents."""
 
-    def owns(self, key: PublicKey) -> bool:
+    def owns(self, key: SubjectKey) -> bool:
         """See Parents."""
 
     async def sign(self, order: MintingOrder, until: float, deadline: Deadline) -> Parent:
@@ -50,11 +51,15 @@ class Signer(Protocol):
 class KeptParents:
     """The parents that one signer makes; in memory and, sealed, in the store."""
 
-    def __init__(self, signer: Signer, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, signer: Signer, store: Store, clock: Callable[[], float], is_revoked: Callable[[int], bool]
+    ) -> None:
+        """``is_revoked`` tells of the serial of an end-entity certificate."""
         self._signer = signer
+        self._is_revoked = is_revoked
         self._store = store
         self._clock = clock
-        self._flights = Flights()
+        self._flights = Flights("parent")
         self._known: OrderedDict[str, Parent] = OrderedDict()
 
     @property
@@ -71,7 +76,7 @@ class KeptParents:
         """See Parents."""
         return self._signer.limits()
 
-    def owns(self, key: PublicKey) -> bool:
+    def owns(self, key: SubjectKey) -> bool:
         """See Parents."""
         return self._signer.owns(key)
 
@@ -99,13 +104,20 @@ class KeptParents:
         async with leased(self._store, key, seconds=_LEASE_SECONDS, deadline=deadline):
             parent = await self._load(key)
             if parent is None or not self._long_enough(parent, order):
+                if parent is not None:
+                    await self._remember(key, parent, order.identity)
                 until = self._clock() + LONGEST_LIFETIMES * order.profile.max_lifetime
                 parent = await self._signer.sign(order, until, deadline)
-                await self._store.put(key, encode_parent(parent), expires_at=parent.ends_at)
+                await self._store.put(key, encode_parent(parent, order.identity), expires_at=parent.ends_at)
         self._known[key] = parent
         if len(self._known) > _MAX_IN_MEMORY:
             self._known.popitem(last=False)
         return parent
+
+    async def _remember(self, key: str, former: Parent, identity: Identity) -> None:
+        """Keep what a parent was, without its key: the proxies below it live on, and may have to be revoked."""
+        name = f"{key}/{former.end_entity.serial_number:x}"
+        await self._store.put(name, encode_former_parent(former, identity), expires_at=former.ends_at)
 
     async def _load(self, key: str) -> Parent | None:
         try:
@@ -117,6 +129,8 @@ class KeptParents:
 
     def _long_enough(self, parent: Parent, order: MintingOrder) -> bool:
         """Whether a parent covers the proxy; one that was cut short serves for half of its life."""
+        if self._is_revoked(parent.end_entity.serial_number):
+            return False
         now = self._clock()
         needed = now + order.lifetime
         half_left = now < (parent.begins_at + parent.ends_at) / 2

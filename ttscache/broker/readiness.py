@@ -17,6 +17,10 @@ _PROBE_KEY = "probe"
 _PROBE_SECONDS = 60.0
 
 
+# without these nothing can be served; a standing session that is down is one identity's trouble
+_ESSENTIAL = ("store", "signer")
+
+
 class Status(Enum):
     """How a dependency is."""
 
@@ -33,8 +37,11 @@ class Readiness:
         store: Store,
         issuers: Mapping[str, Callable[[Deadline], Awaitable[Status]]],
         signer: Callable[[Deadline], Awaitable[Status]],
+        standing: Callable[[], Mapping[str, Status]],
         clock: Callable[[], float],
     ) -> None:
+        """``standing`` tells how each standing session was when it was last looked after."""
+        self._standing = standing
         self._store = store
         self._issuers = issuers
         self._signer = signer
@@ -58,7 +65,8 @@ class Readiness:
             self._try_store(), self._signer(deadline), *(check(deadline) for check in self._issuers.values())
         )
         named = {f"issuer:{name}": status for name, status in zip(self._issuers, issuers, strict=True)}
-        return {"store": store, "signer": signer, **named}
+        sessions = {f"session:{name}": status for name, status in self._standing().items()}
+        return {"store": store, "signer": signer, **named, **sessions}
 
     async def _try_store(self) -> Status:
         expires_at = self._clock() + _PROBE_SECONDS
@@ -80,7 +88,7 @@ async def _succeeds(attempt: Awaitable[object]) -> bool:
 def overall(dependencies: Mapping[str, Status]) -> Status:
     """Return how the whole is: down only when nothing can be served."""
     issuers = [status for name, status in dependencies.items() if name.startswith("issuer:")]
-    essential = [status for name, status in dependencies.items() if not name.startswith("issuer:")]
+    essential = [dependencies[name] for name in _ESSENTIAL]
     if Status.DOWN in essential or (issuers and all(status is Status.DOWN for status in issuers)):
         return Status.DOWN
     return Status.OK if all(status is Status.OK for status in dependencies.values()) else Status.DEGRADED

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from cryptography.hazmat.primitives import hashes
 
 from proxy_gen.credential import Credential
-from proxy_gen.keys import PublicKey
+from proxy_gen.keys import SubjectKey, public_der
 from ttscache.broker.orders import MintingOrder, Parent
 from ttscache.net.deadline import Deadline
 
@@ -19,6 +19,7 @@ class RobotParents:
         if credential.key is None:
             raise TypeError("the configuration was checked for a key")
         self._parent = Parent(credential.chain, credential.key)
+        self._own_key = public_der(credential.key.public_key())
         self.generation = credential.leaf.fingerprint(hashes.SHA256()).hex()
 
     @property
@@ -30,9 +31,9 @@ class RobotParents:
         """See Parents."""
         return {"robot": self._parent.ends_at}
 
-    def owns(self, key: PublicKey) -> bool:
+    def owns(self, key: SubjectKey) -> bool:
         """See Parents."""
-        return key == self._parent.key.public_key()
+        return key.der == self._own_key
 
     async def parent(self, order: MintingOrder, deadline: Deadline) -> Parent:  # noqa: ARG002 - there is only one
         """See Parents."""

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from ttscache.app.compose import in_process
+from ttscache.broker.credentials import Asker
 from ttscache.client import IdToken, Proxy
 from ttscache.config.load import load
 from ttscache.model import CredentialRequest
 from ttscache.net.deadline import Deadline
 from ttscache.server.credentials import whoami_json
+
+# there is no address where there is no network
+_PEER = "process"
 
 
 class InProcessSource:
@@ -49,7 +53,7 @@ class InProcessSource:
         async def ask() -> Proxy:
             async with in_process(self._settings) as services:
                 identity = await services.verifier.verify(token, self._deadline())
-                issued = await services.broker.issue(identity, token, request, self._deadline())
+                issued = await services.broker.issue(Asker(identity, token, _PEER), request, self._deadline())
                 return Proxy(
                     pem=issued.pem,
                     subject=issued.subject,
@@ -73,7 +77,7 @@ class InProcessSource:
         async def ask() -> IdToken:
             async with in_process(self._settings) as services:
                 identity = await services.verifier.verify(token, self._deadline())
-                issued = await services.broker.issue_idtoken(identity, token, request, self._deadline())
+                issued = await services.broker.issue_idtoken(Asker(identity, token, _PEER), request, self._deadline())
                 return IdToken(issued.token, max(0, int(issued.expires_at - time.time())), issued.scopes)
 
         return asyncio.run(ask())

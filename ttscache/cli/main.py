@@ -20,7 +20,9 @@ from ttscache.errors import ConfigurationError, TtsError, UnavailableError
 _EXIT_INTERRUPTED = 130
 _CLIENT_ERROR_STATUSES = range(400, 500)
 # these are mistakes in how the client was called
-_CLIENT_USAGE = frozenset({"url_invalid", "ca_file_invalid"})
+_CLIENT_USAGE = frozenset({"url_invalid", "ca_file_invalid", "certificate_invalid"})
+# refused before there was an answer with a status
+_CLIENT_REFUSED = frozenset({"certificate_refused"})
 
 _COMMANDS = {
     "serve": "ttscache.cli.serve",
@@ -30,6 +32,10 @@ _COMMANDS = {
     "explain": "ttscache.cli.explain",
     "mapfile": "ttscache.cli.mapfile",
     "ca": "ttscache.cli.ca",
+    "store": "ttscache.cli.store",
+    "session": "ttscache.cli.session",
+    "credential": "ttscache.cli.credential",
+    "identity": "ttscache.cli.identity",
     "sandbox": "ttscache.cli.sandbox",
 }
 
@@ -127,4 +133,5 @@ def _client_status(error: ClientError) -> int:
         return EXIT_USAGE
     if error.unavailable:
         return EXIT_UNAVAILABLE
-    return EXIT_REFUSED if error.status in _CLIENT_ERROR_STATUSES else EXIT_FAULT
+    refused = error.code in _CLIENT_REFUSED or error.status in _CLIENT_ERROR_STATUSES
+    return EXIT_REFUSED if refused else EXIT_FAULT

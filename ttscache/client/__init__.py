@@ -1,6 +1,19 @@
 """The daemon's client: small, typed, synchronous, on the standard library alone."""
 
+from ttscache.client.admin import AdminClient
 from ttscache.client.bearer import TokenSourceError, discover_token, read_token_file
-from ttscache.client.http import Client, ClientError, IdToken, Proxy
+from ttscache.client.errors import ClientError
+from ttscache.client.http import Client, IdToken, Proxy
+from ttscache.client.transport import ClientCertificate
 
-__all__ = ["Client", "ClientError", "IdToken", "Proxy", "TokenSourceError", "discover_token", "read_token_file"]
+__all__ = [
+    "AdminClient",
+    "Client",
+    "ClientCertificate",
+    "ClientError",
+    "IdToken",
+    "Proxy",
+    "TokenSourceError",
+    "discover_token",
+    "read_token_file",
+]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
-from ttscache.config import build_authorities, build_issuers, build_profiles, build_server
+from ttscache.config import build_admin, build_authorities, build_issuers, build_profiles, build_server
 from ttscache.config.build_mapping import MappingBuilder
 from ttscache.config.document import Document, Path
 from ttscache.config.notes import Notes
@@ -53,12 +54,19 @@ class Builder:
         voms = self._all("voms", build_authorities.voms)
         authority = self._attempt(("authority",), build_authorities.authority)
         store = self._attempt(("store",), build_server.store)
-        rules = self._all("mapping", self._mapping(profiles, voms).rule)
+        mapping = self._mapping(profiles, voms)
+        rules = self._all("mapping", mapping.rule)
+        limits = self._attempt(("limits",), build_server.limits)
+        admin = self._attempt(("admin",), partial(build_admin.admin, mapping=mapping))
+        sessions = self._all("sessions", partial(build_issuers.standing_session, exchanging=self._exchanging()))
         self._check_authority(authority, issuers, voms)
         self._require_distinct_voms(profiles, voms)
         self._require_distinct("issuers")
         self._require_distinct("mapping")
-        if self.mistakes or self._broken or server is None or authority is None or store is None:
+        self._require_distinct("sessions")
+        if self.mistakes or self._broken:
+            return None
+        if server is None or authority is None or store is None or limits is None or admin is None:
             return None
         return Settings(
             server=server,
@@ -68,6 +76,9 @@ class Builder:
             authority=authority,
             voms={str(name): each for name, each in voms.items()},
             store=store,
+            sessions=tuple(sessions.values()),
+            admin=admin,
+            limits=limits,
         )
 
     def _all(self, section: str, build: Callable[[Notes, Path, Mapping[str, Any]], _Part]) -> dict[str | int, _Part]:
@@ -106,6 +117,7 @@ class Builder:
             profiles=list(names) if isinstance(names, dict) else [],
             vos=vos,
             brings_dn=kind if kind in _BRING_DN else None,
+            sessions=self._names("sessions"),
         )
 
     def _check_authority(
@@ -141,6 +153,12 @@ class Builder:
             ]
             if len(set(vos)) < len(vos):
                 self._notes.wrong(("profiles", name, "voms"), "a proxy carries the attributes of a VO once")
+
+    def _exchanging(self) -> frozenset[str]:
+        """Return the names of the issuers that sessions are held with."""
+        entries = self._root.get("issuers")
+        listed = entries if isinstance(entries, list) else []
+        return frozenset(str(each.get("name")) for each in listed if isinstance(each, dict) and "exchange" in each)
 
     def _names(self, section: str) -> list[str | None]:
         entries = self._root.get(section)

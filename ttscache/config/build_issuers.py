@@ -11,7 +11,7 @@ from ttscache.config.certificates import require_authorities
 from ttscache.config.document import Path
 from ttscache.config.notes import Notes
 from ttscache.config.secrets import SecretReference
-from ttscache.config.settings import IssuerConfiguration, SessionPolicy
+from ttscache.config.settings import IssuerConfiguration, SessionPolicy, StandingSession
 from ttscache.identity.settings import IssuerSettings, TokenProfile
 from ttscache.net.urls import unsafe_url_reason
 from ttscache.upstream.settings import AuthMethod, ExchangeSettings
@@ -44,6 +44,21 @@ def issuer(notes: Notes, path: Path, part: Mapping[str, Any]) -> IssuerConfigura
         exchange=_exchange(notes, (*path, "exchange"), part["exchange"]) if "exchange" in part else None,
         session=_session(notes, (*path, "session"), part["session"]),
     )
+
+
+def standing_session(
+    notes: Notes, path: Path, part: Mapping[str, Any], *, exchanging: frozenset[str]
+) -> StandingSession:
+    """Build a standing session; ``exchanging`` are the issuers that sessions are held with.
+
+    The token's file may come later: whoever renews it writes it anew.
+    """
+    if part["issuer"] not in exchanging:
+        notes.wrong((*path, "issuer"), f"there is no issuer '{part['issuer']}' with `exchange` under `issuers`")
+    if ("token" in part) == ("client_credentials" in part):
+        notes.wrong(path, "must have either `token: {file: PATH}` or `client_credentials: true`")
+    token = notes.directory / part["token"]["file"] if "token" in part else None
+    return StandingSession(part["name"], part["issuer"], token)
 
 
 def _exchange(notes: Notes, path: Path, part: Mapping[str, Any]) -> ExchangeSettings:

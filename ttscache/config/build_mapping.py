@@ -29,8 +29,10 @@ class MappingBuilder:
         profiles: Sequence[str],
         vos: Mapping[str, frozenset[str]],
         brings_dn: str | None,
+        sessions: Sequence[str | None],
     ) -> None:
         self._issuers = issuers
+        self._sessions = sessions
         self._profiles = profiles
         self._vos = vos
         self._brings_dn = brings_dn
@@ -41,7 +43,7 @@ class MappingBuilder:
         self._check_profiles(notes, path, part["profiles"], {fqan.vo for fqan in fqans})
         return Rule(
             name=part["name"],
-            when=self._when(notes, (*path, "when"), part["when"]),
+            when=self.when(notes, (*path, "when"), part["when"]),
             dn=self._dn(notes, path, part),
             account=notes.template((*path, "account"), part["account"]) if "account" in part else None,
             fqans=tuple(dict.fromkeys(fqan.short for fqan in fqans)),
@@ -58,12 +60,15 @@ class MappingBuilder:
             for vo in sorted(self._vos.get(name, frozenset()) - granted):
                 notes.wrong(place, f"profile '{name}' carries attributes of VO '{vo}', of which `fqans` has none")
 
-    def _when(self, notes: Notes, path: Path, part: Mapping[str, Any]) -> When:
-        for name in strings(part.get("issuer")):
-            if name not in self._issuers:
-                notes.wrong((*path, "issuer"), f"there is no issuer '{name}' under `issuers`")
+    def when(self, notes: Notes, path: Path, part: Mapping[str, Any]) -> When:
+        """Build conditions."""
+        for key, known in (("issuer", self._issuers), ("session", self._sessions)):
+            for name in strings(part.get(key)):
+                if name not in known:
+                    notes.wrong((*path, key), f"there is no {key} '{name}' under `{key}s`")
         return When(
             issuer=strings(part.get("issuer")),
+            session=strings(part.get("session")),
             sub=strings(part.get("sub")),
             client_id=strings(part.get("client_id")),
             groups=tuple(with_leading_slash(group) for group in strings(part.get("groups"))),

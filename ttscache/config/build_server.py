@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from ttscache.config.certificates import server_context
+from ttscache.config.certificates import require_authorities, server_context
 from ttscache.config.document import Path
 from ttscache.config.listen import Listen, parse_listen
 from ttscache.config.notes import Notes
-from ttscache.config.secrets import SecretError, read_secret_file
-from ttscache.config.settings import ServerSettings, StoreSettings, TlsSettings
+from ttscache.config.secrets import SecretError, SecretReference, read_secret_file
+from ttscache.config.settings import Limits, Rate, ServerSettings, StoreSettings, TlsSettings
 from ttscache.net.urls import is_loopback_host, unsafe_url_reason
+from ttscache.store.redis_address import RedisAddress
 from ttscache.store.sealing import SEALING_KEY_BYTES, SealingKey
+
+_REDIS_PORT = 6379
 
 
 def server(notes: Notes, path: Path, part: Mapping[str, Any]) -> ServerSettings:
@@ -36,23 +40,70 @@ def server(notes: Notes, path: Path, part: Mapping[str, Any]) -> ServerSettings:
 def store(notes: Notes, path: Path, part: Mapping[str, Any]) -> StoreSettings:
     """Build the store's part."""
     url = part["url"]
-    file = None
+    file, address = None, None
     if url.startswith("sqlite:///") and url != "sqlite:///":
         file = notes.directory / url.removeprefix("sqlite:///")
         if not file.parent.is_dir():
             notes.wrong((*path, "url"), f"the directory {file.parent} does not exist")
-        if not part["sealing_keys"]:
-            notes.wrong(path, "the key 'sealing_keys' is missing: what is stored is sealed")
+    elif url.startswith(("redis:", "rediss:")):
+        address = _redis(notes, path, part)
     elif url != "memory:":
-        notes.wrong((*path, "url"), "must be sqlite:///PATH (four slashes for an absolute path) or memory:")
+        wanted = "sqlite:///PATH (four slashes for an absolute path), redis://HOST, rediss://HOST or memory:"
+        notes.wrong((*path, "url"), f"must be {wanted}")
+    if url != "memory:" and not part["sealing_keys"]:
+        notes.wrong(path, "the key 'sealing_keys' is missing: what is stored is sealed")
+    if address is None and not url.startswith("redis"):
+        for name in ("password", "ca_file"):
+            if name in part:
+                notes.wrong((*path, name), "is for Redis only")
     keys = [_sealing_key(notes, (*path, "sealing_keys", i), key) for i, key in enumerate(part["sealing_keys"])]
     if len({key.key_id for key in keys}) < len(keys):
         notes.wrong((*path, "sealing_keys"), "two keys have one id")
     return StoreSettings(
         path=file,
+        redis=address,
         sealing_keys=tuple(keys),
         stale_for=notes.seconds((*path, "stale_for"), part["stale_for"]),
     )
+
+
+def limits(notes: Notes, path: Path, part: Mapping[str, Any]) -> Limits:
+    """Build the limits."""
+    return Limits(**{name: _rate(notes, (*path, name), part[name]) for name in ("identity", "address", "duplicates")})
+
+
+def _rate(notes: Notes, path: Path, text: str) -> Rate:
+    count, _, time = text.partition("/")
+    return Rate(int(count), notes.seconds(path, time, at_least=1))
+
+
+def _redis(notes: Notes, path: Path, part: Mapping[str, Any]) -> RedisAddress | None:
+    """Read the address of Redis. A password never stands in the URL: URLs are shown."""
+    try:
+        url = urlsplit(part["url"])
+        port = url.port or _REDIS_PORT
+    except ValueError:
+        url, port = urlsplit(""), 0
+    database = url.path.removeprefix("/") or "0"
+    if url.password is not None:
+        notes.wrong((*path, "url"), "must hold no password; say `password: {file: PATH}`")
+        return None
+    if not url.hostname or url.query or url.fragment or not (database.isascii() and database.isdigit()):
+        notes.wrong((*path, "url"), "must be redis://[USER@]HOST[:PORT][/DATABASE], or rediss: for TLS")
+        return None
+    tls = url.scheme == "rediss"
+    ca_file = notes.directory / part["ca_file"] if "ca_file" in part else None
+    if ca_file is not None:
+        if not tls:
+            notes.wrong((*path, "ca_file"), "is for rediss: only, which speaks TLS")
+        with notes.noting((*path, "ca_file")):
+            require_authorities(ca_file)
+    password = None
+    if "password" in part:
+        with notes.noting((*path, "password")):
+            password = SecretReference.of(part["password"], notes.directory).read()
+    user = unquote(url.username) if url.username else None
+    return RedisAddress(url.hostname, port, int(database), tls, user, password, ca_file)
 
 
 def _tls(notes: Notes, path: Path, part: Mapping[str, Any]) -> TlsSettings:

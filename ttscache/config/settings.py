@@ -15,8 +15,9 @@ from proxy_gen.names import DistinguishedName
 from ttscache.authority.condor import SigningKey
 from ttscache.config.secrets import SecretReference
 from ttscache.identity.settings import IssuerSettings
-from ttscache.mapping.rules import Rule
+from ttscache.mapping.rules import Rule, When
 from ttscache.mapping.template import Template
+from ttscache.store.redis_address import RedisAddress
 from ttscache.store.sealing import SealingKey
 from ttscache.upstream.settings import ExchangeSettings
 
@@ -155,17 +156,49 @@ class RemoteVoms:
 
 
 @dataclass(frozen=True)
+class StandingSession:
+    """An identity of the site's own: by the token in a file, or without one the daemon's client at the issuer."""
+
+    name: str
+    issuer: str
+    token: Path | None
+
+
+@dataclass(frozen=True)
+class AdminSettings:
+    """Who may administer: by a token, by a client certificate of one of these DNs, by a unix socket."""
+
+    tokens: tuple[When, ...]
+    client_ca: Path | None
+    client_dns: tuple[DistinguishedName, ...]
+    socket: Path | None
+
+
+@dataclass(frozen=True)
+class Rate:
+    """So many at once, and again as they come back over so many seconds."""
+
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one caller may cost: by identity and address, by address, by identity, profile and public key."""
+
+    identity: Rate
+    address: Rate
+    duplicates: Rate
+
+
+@dataclass(frozen=True)
 class StoreSettings:
-    """``path`` of the SQLite file, None for memory."""
+    """``path`` of the SQLite file, or the address of ``redis``; neither for memory."""
 
     path: Path | None
+    redis: RedisAddress | None
     sealing_keys: tuple[SealingKey, ...]
     stale_for: float
-
-    @property
-    def ring(self) -> tuple[tuple[str, bytes], ...]:
-        """The sealing keys as values that can be compared."""
-        return tuple((key.key_id, key.material) for key in self.sealing_keys)
 
 
 @dataclass(frozen=True)
@@ -179,6 +212,9 @@ class Settings:
     authority: AuthoritySettings
     voms: Mapping[str, LocalVoms | RemoteVoms]
     store: StoreSettings
+    sessions: tuple[StandingSession, ...]
+    admin: AdminSettings
+    limits: Limits
 
     @property
     def signable_subjects(self) -> tuple[str, ...]:

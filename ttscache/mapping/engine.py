@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from proxy_gen.errors import NameRefusedError
 from proxy_gen.name_rules import require_mintable
@@ -52,10 +53,16 @@ def _distinguished_name(rule: Rule, identity: Identity, trace: tuple[RuleTrace, 
     if rule.dn is None:
         return None
     try:
-        name = DistinguishedName.parse(rule.dn.fill(identity.claims, unfit_in_dn))
-        require_mintable(name)
+        return _mintable(rule.dn.fill(identity.claims, unfit_in_dn))
     except (ClaimUnfitError, NameRefusedError) as error:
         raise DnRefusedError(f"rule '{rule.name}' gives no usable DN: {error}", trace) from None
+
+
+@lru_cache(maxsize=10_000)  # whoever comes comes again, and so does his name
+def _mintable(text: str) -> str:
+    """Return a DN in its slash form. Raises NameRefusedError."""
+    name = DistinguishedName.parse(text)
+    require_mintable(name)
     return name.slash
 
 

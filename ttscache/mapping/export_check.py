@@ -283,4 +283,5 @@ def _identity(rule: Rule, claims: dict[str, str]) -> Identity:
         issued_at=0,
         expires_at=0,
         digest="",
+        session=next(iter(when.session), None),
     )

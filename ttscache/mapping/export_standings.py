@@ -91,7 +91,7 @@ def _is_taken(one: Standing, other: Standing) -> bool:
 def _decides(earlier: Rule, later: Rule, grant: Grant, name: str) -> bool:
     """Tell whether everybody to whom the later rule could give this name meets what the earlier one asks."""
     asked = earlier.when
-    if asked.client_id or asked.groups or asked.scopes or asked.entitlements or asked.claims:
+    if asked.session or asked.client_id or asked.groups or asked.scopes or asked.entitlements or asked.claims:
         return False
     if asked.issuer and not (later.when.issuer and set(later.when.issuer) <= set(asked.issuer)):
         return False

@@ -98,7 +98,7 @@ def _covered(path: str, wider: set[str]) -> bool:
 
 def _why_not_in_tokens(rule: Rule, account: str | None, *, groups_claim: bool) -> str | None:
     when = rule.when
-    if when.client_id or when.scopes or when.entitlements or when.claims:
+    if when.session or when.client_id or when.scopes or when.entitlements or when.claims:
         return "it has conditions on more than issuer, sub and groups"
     if when.groups and not groups_claim:
         return "XRootD finds groups in `wlcg.groups` only, which this issuer's token profile does not have"

@@ -17,6 +17,7 @@ class When:
     """
 
     issuer: tuple[str, ...] = ()
+    session: tuple[str, ...] = ()
     sub: tuple[str, ...] = ()
     client_id: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
@@ -28,6 +29,7 @@ class When:
         """Return the first condition that this identity misses, in words, or None when it matches."""
         single = (
             ("issuer", self.issuer, identity.issuer),
+            ("session", self.session, identity.session),
             ("sub", self.sub, identity.subject),
             ("client_id", self.client_id, identity.client_id),
         )

@@ -12,6 +12,7 @@ from ttscache.errors import (
     AudienceRefusedError,
     BadRequestError,
     NotFoundError,
+    RateLimitedError,
     RefusedError,
     RequestTooLargeError,
     ScopeRefusedError,
@@ -22,6 +23,7 @@ from ttscache.errors import (
 
 TOKEN_PATH = "/token"  # noqa: S105 - a path
 _STATUSES: tuple[tuple[type[TtsError], HTTPStatus], ...] = (
+    (RateLimitedError, HTTPStatus.TOO_MANY_REQUESTS),
     (TokenError, HTTPStatus.UNAUTHORIZED),
     (RefusedError, HTTPStatus.FORBIDDEN),
     (BadRequestError, HTTPStatus.BAD_REQUEST),
@@ -89,7 +91,7 @@ def _oauth_error(error: TtsError | None, status: HTTPStatus) -> str:
         return "invalid_target"
     if isinstance(error, ScopeRefusedError):
         return "invalid_scope"
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         return "temporarily_unavailable"
     return "server_error" if error is None else "invalid_request"
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import secrets
 from functools import partial
+from types import ModuleType
 
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from ttscache.errors import RequestInvalidError, RequestTooLargeError, TtsError
-from ttscache.server import credentials, probes, token_endpoint, trust
+from ttscache.server import admin, credentials, monitoring, openapi, probes, token_endpoint, trust
+from ttscache.server.admin_access import ON_SOCKET
 from ttscache.server.answers import error_answer
 from ttscache.server.logs import request_id
 from ttscache.server.middleware import edge
@@ -26,10 +28,20 @@ _KEEP_ALIVE_SECONDS = 75.0
 
 
 def application(current: Current) -> web.Application:
-    """Return the application over the current services."""
+    """Return the application of the network's listener."""
+    return _application(current, (token_endpoint, credentials, trust, probes, monitoring, openapi, admin))
+
+
+def admin_application(current: Current) -> web.Application:
+    """Return the application of the administrators' unix socket."""
+    return _application(current, (probes, monitoring, openapi, admin), on_socket=True)
+
+
+def _application(current: Current, audiences: tuple[ModuleType, ...], *, on_socket: bool = False) -> web.Application:
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[CURRENT] = current
-    for audience in (token_endpoint, credentials, trust, probes):
+    app[ON_SOCKET] = on_socket
+    for audience in audiences:
         app.add_routes(audience.routes())
     return app
 
@@ -38,6 +50,7 @@ class Runner(web.AppRunner):
     """aiohttp's runner, with bounds on headers, without its access log, and with our protocol errors."""
 
     def __init__(self, app: web.Application, shutdown_timeout: float) -> None:
+        self._current = app[CURRENT]
         super().__init__(
             app,
             access_log=None,
@@ -52,7 +65,7 @@ class Runner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         # around all of aiohttp's application: its middlewares are costlier, and not asked about a bad `Expect`
-        handler = partial(edge, handler=made.request_handler)
+        handler = partial(edge, handler=made.request_handler, current=self._current)
         return _Server(handler, request_factory=made.request_factory, **made._kwargs)
 
 

@@ -14,9 +14,10 @@ from aiohttp import web
 from ttscache.broker.credentials import CredentialBroker
 from ttscache.config.settings import IdTokenProfile, Profile, ProxyProfile
 from ttscache.errors import TracedRefusalError
-from ttscache.model import Credential, CredentialRequest, Decision, Identity, RuleTrace
+from ttscache.model import Credential, Decision, Identity, RuleTrace
 from ttscache.net.deadline import Deadline
 from ttscache.server.answers import NO_STORE
+from ttscache.server.asking import asker_of
 from ttscache.server.parsing import (
     bearer_token,
     from_json,
@@ -50,7 +51,10 @@ async def get_proxy(request: web.Request) -> web.StreamResponse:
     """Answer with the cached proxy, whose key the daemon made; 304 when the caller has it already."""
     services = services_of(request)
     token = bearer_token(request)
-    credential = await _issue(services, token, from_query(request), _deadline(services))
+    deadline = _deadline(services)
+    wanted = from_query(request)
+    asker = await asker_of(request, services, token, deadline)
+    credential = await services.broker.issue(asker, wanted, deadline)
     headers = _tagged_json(credential.serial) if prefers_json(request) else _tagged_pem(credential.serial)
     if "If-None-Match" in request.headers and is_known(request, headers["ETag"].strip('"')):
         return web.Response(status=304, headers=headers)
@@ -64,7 +68,8 @@ async def post_proxy(request: web.Request) -> web.StreamResponse:
     token = bearer_token(request)
     refuse_unknown(request.query, set(), "query parameter")
     wanted = from_json(await read_body(request, deadline))
-    credential = await _issue(services, token, wanted, deadline)
+    asker = await asker_of(request, services, token, deadline)
+    credential = await services.broker.issue(asker, wanted, deadline)
     return _answer(credential, _JSON_HEADERS if prefers_json(request) else _PEM_HEADERS)
 
 
@@ -73,8 +78,8 @@ async def whoami(request: web.Request) -> web.StreamResponse:
     services = services_of(request)
     token = bearer_token(request)
     refuse_unknown(request.query, set(), "query parameter")
-    identity = await services.verifier.verify(token, _deadline(services))
-    return web.json_response(whoami_json(services.broker, identity), headers=_HEADERS)
+    asker = await asker_of(request, services, token, _deadline(services))
+    return web.json_response(whoami_json(services.broker, asker.identity), headers=_HEADERS)
 
 
 def whoami_json(broker: CredentialBroker, identity: Identity) -> dict[str, Any]:
@@ -92,12 +97,14 @@ def whoami_json(broker: CredentialBroker, identity: Identity) -> dict[str, Any]:
         "refused": None,
     }
     try:
-        decision = broker.decide(identity)
+        decision = broker.policy.decide(identity)
     except TracedRefusalError as refusal:
         body["refused"] = {"code": refusal.code, "detail": refusal.message}
         return body | {"trace": trace_json(refusal.trace)}
     body["decision"] = decision_json(decision) | {
-        "profiles": {profile.name: profile_json(profile, broker) for profile in broker.allowed_profiles(decision)}
+        "profiles": {
+            profile.name: profile_json(profile, broker) for profile in broker.policy.allowed_profiles(decision)
+        }
     }
     return body | {"trace": trace_json(decision.trace)}
 
@@ -173,11 +180,6 @@ def _etag(form: str, serial: int) -> str:
 
 def _deadline(services: Services) -> Deadline:
     return Deadline.after(services.settings.server.deadline)
-
-
-async def _issue(services: Services, token: str, wanted: CredentialRequest, deadline: Deadline) -> Credential:
-    identity = await services.verifier.verify(token, deadline)
-    return await services.broker.issue(identity, token, wanted, deadline)
 
 
 def _answer(credential: Credential, headers: Mapping[str, str]) -> web.Response:

@@ -98,13 +98,13 @@ def from_texts(fields: Mapping[str, list[str]]) -> CredentialRequest:
 
 def from_json(body: bytes) -> CredentialRequest:
     """Read the JSON body of POST /v1/proxy; an empty one asks for the defaults."""
-    document = _object(body) if body.strip() else {}
+    document = json_object(body)
     refuse_unknown(document, {"profile", "lifetime", "csr", "limited", "fqans"}, "field")
-    profile = _typed(document, "profile", str, "text")
-    lifetime = _typed(document, "lifetime", int, "a whole number of seconds")
-    csr = _typed(document, "csr", str, "text in PEM")
-    limited = _typed(document, "limited", bool, "true or false")
-    fqans = _typed(document, "fqans", list, "a list of texts") or []
+    profile = typed(document, "profile", str, "text")
+    lifetime = typed(document, "lifetime", int, "a whole number of seconds")
+    csr = typed(document, "csr", str, "text in PEM")
+    limited = typed(document, "limited", bool, "true or false")
+    fqans = typed(document, "fqans", list, "a list of texts") or []
     if not all(isinstance(fqan, str) for fqan in fqans):
         raise RequestInvalidError("`fqans` must be a list of texts")
     return CredentialRequest(
@@ -133,7 +133,10 @@ def refuse_unknown(names: Iterable[str], known: set[str], what: str) -> None:
             raise RequestInvalidError(f"unknown {what} {_shown(name)}; known: {', '.join(sorted(known))}")
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object of a body; an empty body is an empty one. Raises RequestInvalidError."""
+    if not body.strip():
+        return {}
     try:
         document = json.loads(body, object_pairs_hook=_distinct)
     except (ValueError, RecursionError):
@@ -151,7 +154,8 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-def _typed(document: Mapping[str, Any], name: str, kind: type, words: str) -> Any:  # noqa: ANN401 - of that type
+def typed(document: Mapping[str, Any], name: str, kind: type, words: str) -> Any:  # noqa: ANN401 - of that type
+    """Return a field of this type, or None where it is missing or null. Raises RequestInvalidError."""
     value = document.get(name)
     if value is None:
         return None

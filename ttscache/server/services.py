@@ -2,38 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
 
+from ttscache.broker.administration import Administration
 from ttscache.broker.credentials import CredentialBroker
+from ttscache.broker.figures import Figures
+from ttscache.broker.limits import Allowances
 from ttscache.broker.publishing import Publisher
 from ttscache.broker.readiness import Readiness
 from ttscache.config.settings import Settings
 from ttscache.identity.verifier import Issuer, TokenVerifier
+from ttscache.store.base import Store
 
 
 @dataclass(frozen=True)
 class Services:
-    """One configuration's services. ``public_url`` has no slash at its end; ``close`` waits for what is under way."""
+    """One configuration's services. ``public_url`` has no slash at its end.
+
+    ``background`` is what goes on beside the requests, until it is cancelled; ``close`` waits for what is under way.
+    """
 
     settings: Settings
     public_url: str
     issuers: Mapping[str, Issuer]
     verifier: TokenVerifier
+    allowances: Allowances
     broker: CredentialBroker
     publisher: Publisher
     readiness: Readiness
+    administration: Administration
+    figures: Figures
+    store: Store
+    background: Callable[[], Coroutine[None, None, None]]
     close: Callable[[], Awaitable[None]]
 
 
 @dataclass
 class Current:
-    """The services that new requests get, and whether the daemon is about to end."""
+    """The services that new requests get, and whether the daemon is about to end.
+
+    ``reload`` puts the configuration as it is now in their place, or returns its mistakes.
+    """
 
     services: Services
+    reload: Callable[[], Awaitable[tuple[str, ...]]]
     draining: bool = False
+    in_flight: int = 0
 
 
 CURRENT: web.AppKey[Current] = web.AppKey("current", Current)

@@ -11,6 +11,7 @@ from aiohttp import web
 from ttscache.errors import AudienceRefusedError, RequestInvalidError, ScopeRefusedError, TokenMissingError
 from ttscache.net.deadline import Deadline
 from ttscache.server.answers import NO_STORE, TOKEN_PATH, UnsupportedGrantError
+from ttscache.server.asking import asker_of
 from ttscache.server.parsing import first_value, from_texts, read_body, refuse_unknown, single_values
 from ttscache.server.services import services_of
 
@@ -59,12 +60,12 @@ async def exchange(request: web.Request) -> web.StreamResponse:
     fields = _fields(request, await read_body(request, deadline))
     token = _subject_token(fields)
     wanted = from_texts(fields)
-    identity = await services.verifier.verify(token, deadline)
+    asker = await asker_of(request, services, token, deadline)
     if first_value(fields, "requested_token_type") == CONDOR_IDTOKEN_TYPE:
-        issued = await services.broker.issue_idtoken(identity, token, wanted, deadline)
+        issued = await services.broker.issue_idtoken(asker, wanted, deadline)
         scope = {"scope": " ".join(issued.scopes)}
         return _answer(issued.token, CONDOR_IDTOKEN_TYPE, issued.expires_at, issued.shortened_by, scope)
-    credential = await services.broker.issue(identity, token, wanted, deadline)
+    credential = await services.broker.issue(asker, wanted, deadline)
     return _answer(credential.pem.decode(), X509_PROXY_TYPE, credential.not_after, credential.shortened_by, {})
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus
 
 from ttscache.errors import ExchangeRefusedError, IssuerUnreachableError, UpstreamUnavailableError
+from ttscache.metrics import UPSTREAM_SECONDS
 from ttscache.net.circuit import Circuit, UpstreamFailedError
 from ttscache.net.deadline import Deadline
 from ttscache.net.fetch import Answer, Fetcher, FetchFailedError
@@ -20,6 +22,8 @@ from ttscache.upstream.settings import AuthMethod, ExchangeSettings
 _GRANT_TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name, no secret
 # IAM does not read the type; authorization servers that do know this one
 _ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name, no secret
+# which speak of a user who is not there
+_USERS_SCOPES = frozenset({"openid", "offline_access"})
 _MAX_TOKEN_CHARACTERS = 16 * 1024
 _MAX_SECONDS = 10**12
 _OK = 200
@@ -101,6 +105,16 @@ class TokenEndpoint:
             form["audience"] = self._settings.audience
         return await self._grant(form, deadline)
 
+    async def client_credentials(self, deadline: Deadline) -> TokenAnswer:
+        """Obtain a token for the client itself (RFC 6749 section 4.4). Raises as :meth:`exchange`."""
+        form = {"grant_type": "client_credentials"}
+        scopes = [scope for scope in self._settings.scopes if scope not in _USERS_SCOPES]
+        if scopes:
+            form["scope"] = " ".join(scopes)
+        if self._settings.audience is not None:
+            form["audience"] = self._settings.audience
+        return await self._grant(form, deadline)
+
     async def refresh(self, refresh_token: str, deadline: Deadline) -> TokenAnswer:
         """Use a refresh token, which may be good for one use only.
 
@@ -110,7 +124,19 @@ class TokenEndpoint:
         return await self._grant({"grant_type": "refresh_token", "refresh_token": refresh_token}, deadline)
 
     async def _grant(self, form: dict[str, str], deadline: Deadline) -> TokenAnswer:
-        return await guarded(self.circuit, deadline, lambda: self._post(form, deadline), self._read, self._unavailable)
+        outcome, started = "failed", time.monotonic()
+        try:
+            answer = await guarded(
+                self.circuit, deadline, lambda: self._post(form, deadline), self._read, self._unavailable
+            )
+            outcome = "granted"
+            return answer
+        except GrantRefusedError:
+            outcome = "refused"
+            raise
+        finally:
+            grant = form["grant_type"].rpartition(":")[2]
+            UPSTREAM_SECONDS.labels(self._issuer, grant, outcome).observe(time.monotonic() - started)
 
     async def _post(self, form: dict[str, str], deadline: Deadline) -> Answer:
         try:
