@@ -34,6 +34,12 @@ class BareMint:
         eec = self._end_entity(user, key.public_key())
         return credential_file(bare_proxy(eec, key, leaf_key.public_key()), leaf_key, eec)
 
+    def certify(self, user: str, public_key: rsa.RSAPublicKey) -> bytes:
+        """Return a proxy for somebody's key, and its end-entity certificate."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        eec = self._end_entity(user, key.public_key())
+        return bare_proxy(eec, key, public_key).public_bytes(Encoding.PEM) + eec.public_bytes(Encoding.PEM)
+
     def _end_entity(self, user: str, public_key: ec.EllipticCurvePublicKey) -> x509.Certificate:
         now = datetime.now(UTC)
         builder = (
@@ -57,6 +63,15 @@ def credential_file(proxy: x509.Certificate, key: rsa.RSAPrivateKey, eec: x509.C
     """Return the PEM of a proxy, its key, and its end-entity certificate."""
     key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     return proxy.public_bytes(Encoding.PEM) + key_pem + eec.public_bytes(Encoding.PEM)
+
+
+def csr_key(pem: bytes) -> rsa.RSAPublicKey:
+    """Return the key of a CSR whose signature holds."""
+    request = x509.load_pem_x509_csr(pem)
+    public_key = request.public_key()
+    assert isinstance(public_key, rsa.RSAPublicKey)
+    assert request.is_signature_valid
+    return public_key
 
 
 def bare_proxy(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import eq, ge, lt
+from operator import eq, ge, le, lt
 from statistics import median
 
-_RELATIONS = {"<": lt, ">=": ge, "=": eq}
+_RELATIONS = {"<": lt, "<=": le, ">=": ge, "=": eq}
 _HEADER = ("benchmark", "what", "ours", "against", "ratio", "goal", "")
 
 

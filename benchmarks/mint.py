@@ -29,6 +29,7 @@ from ttscache.broker.minting import Mint
 from ttscache.broker.orders import MintingOrder
 from ttscache.broker.ownership import Owners
 from ttscache.broker.parents import KeptParents
+from ttscache.broker.revocations import Revocations
 from ttscache.config.settings import ProxyProfile
 from ttscache.model import Decision, Identity
 from ttscache.net.deadline import Deadline
@@ -123,7 +124,9 @@ def _library(authority: CertificateAuthority, pool: _Rotating) -> _MintOne:
 
 def _product(authority: CertificateAuthority, pool: _Rotating) -> _MintOne:
     store = MemoryStore(time.time)
-    parents = KeptParents(LocalSigner(Generations.of([authority]), time.time), store, time.time)
+    revocations = Revocations(store, time.time, stale_for=_HOUR)
+    signer = LocalSigner(Generations.of([authority]), time.time)
+    parents = KeptParents(signer, store, time.time, revocations.is_revoked)
     product = Mint(parents, Attributes({}, time.time), Owners(store, time.time), {KeyKind.RSA_2048: pool}, time.time)
 
     async def mint(user: str) -> bytes:

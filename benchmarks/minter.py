@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from benchmarks.load import connect, fetch
+from benchmarks.load import fetch_once, post_for
 from benchmarks.site import RunningSite, Server, running_site
 from proxy_gen.credential import Credential
 from proxy_gen.csr import make_csr
@@ -30,13 +30,8 @@ class Minter:
 
     async def proxy(self) -> Credential:
         """Have a proxy signed; an answer to a CSR never comes from the cache."""
-        head = f"POST /v1/proxy HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {self.site.token()}\r\n"
-        head += f"Content-Type: application/json\r\nContent-Length: {len(self.body)}\r\nConnection: close\r\n\r\n"
-        reader, writer = await connect(self.server.port, tls=self.tls)
-        _, pem = await fetch(reader, writer, head.encode() + self.body)
-        writer.close()
-        await writer.wait_closed()
-        return Credential.parse(pem)
+        request = post_for(self.site.token(), self.body, "Connection: close")
+        return Credential.parse(await fetch_once(self.server.port, request, self.tls))
 
 
 @asynccontextmanager
@@ -44,4 +39,4 @@ async def running_minter() -> AsyncIterator[Minter]:
     """Run the daemon."""
     body = json.dumps({"profile": "pilot", "csr": make_csr(generate_key(KeyKind.RSA_2048)).decode()}).encode()
     async with running_site(tls=True) as site:
-        yield Minter(site, ssl.create_default_context(cafile=site.server_ca), body)
+        yield Minter(site, ssl.create_default_context(cafile=site.files.server_ca), body)

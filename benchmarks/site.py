@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,19 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from ttscache.sandbox.iam import EmbeddedIam
-from ttscache.sandbox.site import AUDIENCE, TOKEN_SCOPES, Site, prepare
+from benchmarks.people import token_of
+from ttscache.sandbox.iam import EmbeddedIam, IamConfig, User
+from ttscache.sandbox.iam.config import default_users
+from ttscache.sandbox.site import Site, prepare
 
 _START_SECONDS = 30.0
 _END_SECONDS = 20.0
 _POLL_SECONDS = 0.05
-_DAEMON = "from ttscache.cli import main; main()"
+DAEMON = "from ttscache.cli import main; main()"
+# one identity with a few keys costs here what a site's whole crowd costs elsewhere
+_UNLIMITED = "999999999/1s"
+_AS_IT_IS: Mapping[str, object] = {}
+_LIMITS = {"identity": _UNLIMITED, "address": _UNLIMITED, "duplicates": _UNLIMITED}
 
 
 @dataclass(frozen=True)
@@ -41,48 +47,70 @@ class Server:
 
 @dataclass(frozen=True)
 class RunningSite:
-    """The daemon, and the IAM that it trusts."""
+    """The daemon, its files, and the IAM that it trusts."""
 
     daemon: Server
     iam: EmbeddedIam
-    server_ca: Path
+    files: Site
 
     def token(self) -> str:
         """Return a fresh token of user jane."""
-        return self.iam.token_for("jane", scope=TOKEN_SCOPES, audience=AUDIENCE)
+        return token_of(self.iam, "jane")
 
 
 @asynccontextmanager
-async def running_site(*, tls: bool = False) -> AsyncIterator[RunningSite]:
-    """Run `ttscache serve` with the sandbox's configuration, on plain HTTP or TLS, and an IAM in this process."""
-    iam = EmbeddedIam()
-    await iam.start()
-    try:
+async def running_site(*, tls: bool = False, users: Sequence[User] = ()) -> AsyncIterator[RunningSite]:
+    """Run `ttscache serve` with the sandbox's configuration, on plain HTTP or TLS, and an IAM with users of its own."""
+    async with running_iam(users) as iam:
         with TemporaryDirectory(prefix="ttscache-bench.") as directory:
             site = Site(Path(directory))
-            await asyncio.to_thread(prepare, site, iam.url, iam.config, 0)
-            if not tls:
-                _without_tls(site.configuration)
-            arguments = ["-c", _DAEMON, "serve", "-c", str(site.configuration)]
-            with _process(arguments, site.directory) as process:
-                yield RunningSite(await _ready(process, site.directory), iam, site.server_ca)
+            await configure(site, iam, tls=tls)
+            async with running_daemon(site) as daemon:
+                yield RunningSite(daemon, iam, site)
+
+
+@asynccontextmanager
+async def running_iam(users: Sequence[User] = ()) -> AsyncIterator[EmbeddedIam]:
+    """Run an IAM in this process, with these users beside the sandbox's own."""
+    iam = EmbeddedIam(IamConfig(users=(*default_users(), *users)))
+    await iam.start()
+    try:
+        yield iam
     finally:
         await iam.stop()
 
 
+async def configure(
+    site: Site, iam: EmbeddedIam, *, tls: bool = False, store: Mapping[str, object] = _AS_IT_IS
+) -> None:
+    """Write what a daemon starts from: the sandbox's, without its limits; ``store`` has other settings of the store."""
+    await asyncio.to_thread(prepare, site, iam.url, iam.config, 0)
+    document = yaml.safe_load(site.configuration.read_bytes())
+    if not tls:
+        del document["server"]["tls"]
+    document["store"].update(store)
+    site.configuration.write_text(yaml.safe_dump({**document, "limits": _LIMITS}))
+
+
 @asynccontextmanager
-async def running_bare_server(answer: Path) -> AsyncIterator[Server]:
-    """Run the bare aiohttp server that sends the answer of this file."""
-    with TemporaryDirectory(prefix="ttscache-bench.") as directory:
-        arguments = ["-m", "benchmarks.bare_server", str(answer)]
-        with _process(arguments, Path(directory)) as process:
-            yield await _ready(process, Path(directory))
+async def running_daemon(site: Site) -> AsyncIterator[Server]:
+    """Run `ttscache serve`."""
+    async with _running(["-c", DAEMON, "serve", "-c", str(site.configuration)]) as server:
+        yield server
 
 
-def _without_tls(configuration: Path) -> None:
-    document = yaml.safe_load(configuration.read_bytes())
-    del document["server"]["tls"]
-    configuration.write_text(yaml.safe_dump(document))
+@asynccontextmanager
+async def running_bare_server(module: str, *arguments: str | Path, tls: Sequence[Path] = ()) -> AsyncIterator[Server]:
+    """Run one of the bare servers, each a module of this package; ``tls`` are a certificate's file and its key's."""
+    options = ["--tls", *map(str, tls)] if tls else []
+    async with _running(["-m", f"benchmarks.{module}", *map(str, arguments), *options]) as server:
+        yield server
+
+
+@asynccontextmanager
+async def _running(arguments: Sequence[str]) -> AsyncIterator[Server]:
+    with TemporaryDirectory(prefix="ttscache-bench.") as directory, _process(arguments, Path(directory)) as process:
+        yield await _ready(process, Path(directory))
 
 
 @contextmanager
