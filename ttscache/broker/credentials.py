@@ -158,7 +158,9 @@ class CredentialBroker:
             self._allowances.issue(plan.identity.issuer, plan.identity.subject, asker.peer)
             # not this caller's deadline: others may have joined, and the outcome is kept
             own = Deadline.after(_MINT_SECONDS)
-            return self._counted(await self._mint.proxy_for_new_key(await self._order(plan, session, own), own))
+            return await self._handed_out(
+                plan, await self._mint.proxy_for_new_key(await self._order(plan, session, own), own)
+            )
 
         generation = ""
         if session is not None:
@@ -175,9 +177,11 @@ class CredentialBroker:
         public_key = self._mint.accepted_key(csr, plan.profile)
         self._allowances.duplicate(identity.issuer, identity.subject, plan.profile.name, public_key.der)
         order = await self._order(plan, await self._session(asker, deadline), deadline)
-        return self._counted(await self._mint.proxy_for_key(order, public_key, deadline))
+        return await self._handed_out(plan, await self._mint.proxy_for_key(order, public_key, deadline))
 
-    def _counted(self, credential: Credential) -> Credential:
+    async def _handed_out(self, plan: _Plan, credential: Credential) -> Credential:
+        """Return what was made, unless who it is for was revoked while it was being made."""
+        await self.require_welcome(plan.identity)
         ISSUED.labels(credential.profile).inc()
         return credential
 
