@@ -71,7 +71,7 @@ async def _serve(requests: _Requests, first: int, end: int) -> None:
         for number in numbers:
             await fetch(*connection, requests.of(number))
             if number % _REPORT == 0:
-                print(f"memory: {number} identities", file=sys.stderr)
+                print(f"memory: {number} identities, {_resident(requests.site) // _KIB**2} MiB", file=sys.stderr)
         connection[1].close()
 
     await asyncio.gather(*(client() for _ in range(_CLIENTS)))

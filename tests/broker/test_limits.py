@@ -95,4 +95,4 @@ def test_memory_is_bounded() -> None:
     limiter = RateLimiter(FEW, Clock())
     for caller in range(30_000):
         limiter.charge(caller)
-    assert len(limiter._full_at) == 20_000
+    assert len(limiter._full_at) == 10_000

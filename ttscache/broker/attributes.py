@@ -14,7 +14,7 @@ from ttscache.broker.flights import Flights
 from ttscache.broker.orders import MintingOrder, Parent
 from ttscache.net.deadline import Deadline
 
-_MAX_IN_MEMORY = 10_000
+_MAX_IN_MEMORY = 2_000
 # A VOMS server is slow at times; whoever waits for it keeps a deadline of its own.
 _MAKE_SECONDS = 30.0
 # What was made so short a time ago is not made anew because it is too short.

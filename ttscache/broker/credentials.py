@@ -31,7 +31,7 @@ from ttscache.net.deadline import Deadline
 _Issued = TypeVar("_Issued")
 # An RSA key, a signature, a few writes; and a refresh that an issuer takes its time for.
 _MINT_SECONDS = 60.0
-_MAX_IN_MEMORY = 20_000
+_MAX_IN_MEMORY = 10_000
 _SESSION_TRIES = 3
 # As long as a session is relied upon without being read again.
 _WARM_SECONDS = 1.0

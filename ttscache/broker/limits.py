@@ -11,7 +11,7 @@ from ttscache.config.settings import Limits, Rate
 from ttscache.errors import RateLimitedError
 
 # A caller that is forgotten had not come for longer than any other: its allowance is full again, or nearly.
-_MAX_CALLERS = 20_000
+_MAX_CALLERS = 10_000
 
 
 class RateLimiter:

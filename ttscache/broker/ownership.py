@@ -17,7 +17,7 @@ from ttscache.store.base import ABSENT, ConflictError, Store
 
 # Longer than any trace of the name in a storage's ownership database would be disputed.
 _KEEP_SECONDS = 10 * 365 * 86400.0
-_MAX_IN_MEMORY = 50_000
+_MAX_IN_MEMORY = 10_000
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ _PLACES = 4
 # Looked at so often: by the wall clock something may be due at once when that has jumped.
 _TICK_SECONDS = 1.0
 # What is beyond this is renewed when it is next asked for.
-_MAX_PLANS = 20_000
+_MAX_PLANS = 10_000
 
 Work = Callable[[], Awaitable[object]]
 

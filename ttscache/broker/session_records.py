@@ -16,7 +16,7 @@ from ttscache.store.base import ABSENT, Store
 # How long what another process may have changed is relied upon unread.
 _REREAD_SECONDS = 1.0
 _KEEP_ENDED_SECONDS = 86400.0
-_MAX_IN_MEMORY = 20_000
+_MAX_IN_MEMORY = 10_000
 
 
 @dataclass(slots=True)

@@ -43,7 +43,7 @@ _PATIENCE_IN_GRACE = 5.0
 # Sessions that are in use are confirmed behind at this share of `confirm`: spread, and before anybody waits for it.
 _CONFIRM_SHARE = (0.8, 0.95)
 _AHEAD_SHARE = 0.25
-_MAX_IN_MEMORY = 20_000
+_MAX_IN_MEMORY = 10_000
 
 
 class Sessions:

@@ -29,7 +29,7 @@ from ttscache.net.fetch import Fetcher
 _MAX_SUBJECT = 255  # OpenID Connect Core section 2
 _MAX_KID = 512
 # some 2 KiB each: enough for a farm's running jobs, and little beside the process itself
-_MAX_REMEMBERED = 20_000
+_MAX_REMEMBERED = 10_000
 _MAX_MOMENT = 2**40
 _BEGINNINGS = ("nbf", "iat")
 # a header that brings its own key, or says where to fetch one, is an attack or a mistake (RFC 8725 section 3.10)
