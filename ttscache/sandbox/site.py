@@ -138,6 +138,7 @@ def _configuration(iam_url: str, port: int) -> dict[str, object]:
                 "key": {"file": "condor.key"},
             },
         },
+        "admin": {"tokens": [{"issuer": "sandbox", "groups": ["/cms/ttscache-admins"]}]},
         "voms": {"cms": {"kind": "local", "host": "localhost"}},
         "authority": {"kind": "local", "dir": "ca", "subject": f"{_SUBJECT}/CN=sandbox CA"},
         "store": {"url": "sqlite:///state.db", "sealing_keys": [{"id": "k1", "file": "seal.key"}]},
