@@ -13,8 +13,8 @@ from tests.tools.programs import environment, run
 from ttscache.config.load import load
 from ttscache.config.secrets import SecretError, SecretReference, read_secret_file
 from ttscache.config.settings import LocalAuthority
-from ttscache.store.sealing import SealingKey
 from ttscache.sandbox.site import Site
+from ttscache.store.sealing import SealingKey
 
 Write = Callable[[object], Path]
 
