@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -20,6 +22,7 @@ def make_csr(key: PrivateKey, subject: x509.Name | None = None) -> bytes:
     return request.public_bytes(serialization.Encoding.PEM)
 
 
+@lru_cache(maxsize=1000)  # a client that keeps its key sends the same request at each renewal
 def csr_public_key(pem: bytes) -> SubjectKey:
     """Return the public key of a PEM request whose signature holds. Subject and extensions are not looked at.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat import asn1
@@ -54,6 +55,7 @@ def oid(identifier: x509.ObjectIdentifier) -> bytes:
     return asn1.encode_der(identifier)
 
 
+@lru_cache(maxsize=1000)  # what is signed within a second begins together, and much ends together
 def time(moment: datetime) -> bytes:
     """Encode a Time of a certificate (RFC 5280 section 4.1.2.5), without its fraction of a second."""
     utc = moment.astimezone(UTC)

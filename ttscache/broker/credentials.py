@@ -37,7 +37,7 @@ _SESSION_TRIES = 3
 _WARM_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Asker:
     """Who presents a token, and from which address."""
 

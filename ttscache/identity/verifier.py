@@ -86,16 +86,16 @@ class TokenVerifier:
         self._clock = clock
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
 
-    async def verify(self, token: str, deadline: Deadline, before_work: Callable[[], None] = lambda: None) -> Identity:
-        """Return who presents this token to us. Raises a :class:`TokenError`, or IssuerUnreachableError.
+    def recall(self, token: str) -> Identity | None:
+        """Return who presents this token to us where it was verified before, and still holds."""
+        return self._recall(_memory_key(token))
 
-        ``before_work`` is called for a token that is not remembered; it may raise.
-        """
+    async def verify(self, token: str, deadline: Deadline) -> Identity:
+        """Return who presents this token to us. Raises a :class:`TokenError`, or IssuerUnreachableError."""
         key = _memory_key(token)
         remembered = self._recall(key)
         if remembered is not None:
             return remembered
-        before_work()
         jws = parse(token)
         issuer = self._issuer_of(jws.claims)
         identity = await self._verified(token, jws, issuer, deadline)

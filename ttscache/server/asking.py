@@ -15,5 +15,8 @@ _NO_ADDRESS = "unix"
 async def asker_of(request: web.Request, services: Services, token: str, deadline: Deadline) -> Asker:
     """Return who presents this token from where. Raises TokenErrors, RateLimitedError, IssuerUnreachableError."""
     peer = request.remote or _NO_ADDRESS
-    identity = await services.verifier.verify(token, deadline, lambda: services.allowances.verification(peer))
+    identity = services.verifier.recall(token)
+    if identity is None:
+        services.allowances.verification(peer)
+        identity = await services.verifier.verify(token, deadline)
     return Asker(identity, token, peer)

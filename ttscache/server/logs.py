@@ -44,6 +44,9 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    # what no line tells need not be found out for each: logging HOWTO, section "Optimization"
+    logging._srcfile = None  # the documented name
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # aiohttp, asyncio and authlib would log values of requests at these levels
     for name in ("aiohttp", "asyncio", "authlib"):
         logging.getLogger(name).setLevel(logging.WARNING)

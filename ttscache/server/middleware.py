@@ -32,22 +32,13 @@ async def edge(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]], current: Current
 ) -> web.StreamResponse:
     """Run a handler; every answer leaves with a request id, every error as the one table has it."""
-    current.in_flight += 1
-    try:
-        return await _answered(request, handler, current)
-    finally:
-        current.in_flight -= 1
-
-
-async def _answered(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]], current: Current
-) -> web.StreamResponse:
     given = request.headers.get("X-Request-ID")
     drawn = random.getrandbits(64)  # no secret
     this = given if given and _GIVEN_ID.match(given) else f"{drawn:016x}"
     request_id.set(this)
     started = time.monotonic()
     code = None
+    current.in_flight += 1
     try:
         _require_room(request, current)
         response = await handler(request)
@@ -65,6 +56,8 @@ async def _answered(
         # whatever it is, the caller gets an answer and the log has its place
         _log.exception("request_failed")
         response = error_answer(None, request.path, this)
+    finally:
+        current.in_flight -= 1
     response.headers["X-Request-ID"] = this
     response.headers["Server"] = "ttscache"  # aiohttp would name all versions
     _count(_route(request), response.status).inc()
