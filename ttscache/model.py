@@ -118,10 +118,10 @@ class Session:
 
     ``generation`` is another at each opening, so that nothing cached under an ended session is served from a new
     one. ``asked`` stands for the scopes and the audience that it was opened with. ``ends_at`` is when it ends in any
-    case. ``fence`` is the lease under which the mark was set. ``claims`` is the JSON of what the issuer said of the
-    subject at the last confirmation. The access token is kept, until ``access_ends_at``, only where the issuer is
-    called with it. A standing session has its ``name``; that of the daemon's own client is confirmed by
-    ``client_credentials`` instead of a refresh token.
+    case. ``fence`` is the lease under which the mark was set, at ``marked_at``. ``claims`` is the JSON of what the
+    issuer said of the subject at the last confirmation. The access token is kept, until ``access_ends_at``, only
+    where the issuer is called with it. A standing session has its ``name``; that of the daemon's own client is
+    confirmed by ``client_credentials`` instead of a refresh token.
     """
 
     issuer: str
@@ -140,6 +140,7 @@ class Session:
     claims: str | None = field(default=None, repr=False)
     name: str | None = None
     client_credentials: bool = False
+    marked_at: float = 0.0
 
     @property
     def is_renewable(self) -> bool:

@@ -118,6 +118,7 @@ def test_without_its_only_issuer_it_is_not_ready(start: Start, iam: LiveIam) -> 
 
 
 def test_without_its_store_it_is_not_ready(start: Start, site: Site, iam: LiveIam) -> None:
+    change(site, lambda document: document["store"].update(stale_for="1s"))
     daemon, token = start(), iam.token()
     with sqlite3.connect(site.directory / "state.db", isolation_level=None) as other:
         other.execute("ALTER TABLE records RENAME TO hidden")

@@ -77,7 +77,7 @@ def test_what_only_a_restart_can_change_is_refused_by_name(start: Start, site: S
     daemon.reload()
     daemon.web.get("/healthz")
     told = " ".join(line.get("mistake", "") for line in daemon.log(since))
-    assert all(name in told for name in ("server.listen", "store.url"))
+    assert all(name in told for name in ("server.listen", "store (but stale_for)"))
 
 
 def test_the_certificate_is_exchanged_without_dropping_a_connection(start: Start, site: Site, iam: LiveIam) -> None:

@@ -1,5 +1,7 @@
 """What one caller may cost."""
 
+import asyncio
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -8,9 +10,12 @@ from hypothesis import strategies as st
 
 from proxy_gen.keys import KeyKind, generate_key
 from tests.broker.world import GENEROUS, Clock, Setup, World, csr
+from ttscache.broker.credentials import Asker
 from ttscache.broker.limits import Allowances, RateLimiter
 from ttscache.config.settings import Rate
-from ttscache.errors import RateLimitedError
+from ttscache.errors import ExchangeRefusedError, RateLimitedError
+from ttscache.model import CredentialRequest
+from ttscache.net.deadline import Deadline
 
 FEW = Rate(3, 60.0)
 
@@ -54,7 +59,7 @@ def test_never_more_than_the_burst_and_what_has_come_back(
 
 async def test_one_identity_at_one_address(world: World) -> None:
     replica = world.replica(Setup(limits=replace(GENEROUS, identity=FEW)))
-    for _ in range(3):
+    for _ in range(2):  # and the session, which had to be opened
         await replica.issue(csr=csr())
     with pytest.raises(RateLimitedError) as refused:
         await replica.issue(csr=csr())
@@ -67,6 +72,40 @@ async def test_what_is_cached_is_free(world: World) -> None:
     first = await replica.issue()
     for _ in range(20):
         assert await replica.issue() == first
+
+
+async def test_who_joins_a_flight_is_not_limited_with_its_leader(world: World) -> None:
+    replica = world.replica(Setup(limits=replace(GENEROUS, identity=FEW)))
+    token = world.token()
+    asker = Asker(await replica.identity(token), token, "192.0.2.99")
+    await replica.issue(token)
+    for lifetime in (1000, 1001, 1002):
+        with contextlib.suppress(RateLimitedError):
+            await replica.issue(token, lifetime=lifetime)
+    request, deadline = CredentialRequest(lifetime=3600), Deadline.after(10)
+    leader, follower = await asyncio.gather(
+        replica.issue(token, lifetime=3600), replica.broker.issue(asker, request, deadline), return_exceptions=True
+    )
+    assert isinstance(leader, RateLimitedError)
+    assert not isinstance(follower, BaseException)
+
+
+async def test_a_refused_token_is_not_shown_to_the_issuer_again_at_once(world: World) -> None:
+    replica = world.replica()
+    world.iam.state.suspend("jane")
+    token = world.token()
+    for _ in range(50):
+        with pytest.raises(ExchangeRefusedError):
+            await replica.issue(token)
+    assert world.asked["token_exchange"] == 1
+    outcomes = await asyncio.gather(*(replica.issue(world.token()) for _ in range(100)), return_exceptions=True)
+    assert all(isinstance(outcome, ExchangeRefusedError | RateLimitedError) for outcome in outcomes)
+    assert world.asked["token_exchange"] <= 101
+    before = world.asked["token_exchange"]
+    for _ in range(20):
+        with pytest.raises((RateLimitedError, ExchangeRefusedError)):
+            await replica.issue(world.token())
+    assert world.asked["token_exchange"] - before <= 10
 
 
 async def test_one_key_over_and_over(world: World) -> None:

@@ -68,6 +68,15 @@ async def test_a_plan_replaces_the_one_before_and_hastening_is_done_once(clock: 
     assert renewals.planned == 0
 
 
+async def test_plans_that_are_replaced_leave_nothing_behind(clock: Clock) -> None:
+    renewals = Renewals(clock)
+    for turn in range(200):
+        for key in range(100):
+            renewals.plan(key, at=clock.time + 1000 + turn, until=clock.time + 2000, work=noting([], ""))
+    assert renewals.planned == 100
+    assert len(renewals._coming) <= 1_300
+
+
 async def test_a_failure_ends_nobody_else(clock: Clock) -> None:
     renewals, done = Renewals(clock, places=1), list[str]()
 

@@ -122,7 +122,7 @@ async def test_there_is_an_end_to_what_is_kept(world: World, monkeypatch: pytest
     replica = world.replica()
     for username in ("jane", "joe"):
         await revoked(world, replica, username)
-    with pytest.raises(RequestInvalidError, match="restore some first"):
+    with pytest.raises(RequestInvalidError, match="restore identities first"):
         await revoked(world, replica, "admin")
     record = await replica.store.get(REVOCATIONS)
     assert record is not None

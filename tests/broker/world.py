@@ -31,6 +31,7 @@ from ttscache.broker.policy import Policy
 from ttscache.broker.publishing import Publisher
 from ttscache.broker.renewals import Renewals
 from ttscache.broker.revocations import Revocations
+from ttscache.broker.session_records import SessionRecords
 from ttscache.broker.sessions import Sessions
 from ttscache.config.settings import Limits, LocalVoms, Profile, ProxyProfile, Rate, SessionPolicy
 from ttscache.identity.settings import IssuerSettings, TokenProfile
@@ -163,7 +164,8 @@ class Replica:
         self.exchanging = exchanging if setup.exchanging else {}
         self.revocations = Revocations(store, clock, stale_for=setup.stale_for)
         self.renewals = Renewals(clock)
-        self.sessions = Sessions(store, self.exchanging, clock, self.renewals, stale_for=setup.stale_for)
+        records = SessionRecords(store, clock, stale_for=setup.stale_for)
+        self.sessions = Sessions(store, self.exchanging, clock, self.renewals, records)
         self.allowances = Allowances(setup.limits)
         self.broker = CredentialBroker(
             Policy(setup.rules, {each.name: each for each in setup.profiles}),

@@ -95,7 +95,7 @@ async def test_readiness_on_a_full_disk(disk: Path) -> None:
             return Status.OK
 
         async def status() -> Status:
-            found = await Readiness(store, {}, signer, dict, time.time).dependencies()
+            found = await Readiness(store, {}, signer, dict, lambda: False, time.time).dependencies()
             return found["store"]
 
         assert await status() is Status.OK

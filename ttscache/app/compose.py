@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from proxy_gen.keys import KeyKind
@@ -28,13 +28,14 @@ from ttscache.broker.publishing import Publisher
 from ttscache.broker.readiness import Readiness, Status
 from ttscache.broker.renewals import Renewals
 from ttscache.broker.revocations import Revocations
+from ttscache.broker.session_records import SessionRecords
 from ttscache.broker.sessions import Sessions
 from ttscache.broker.standing import StandingSessions
 from ttscache.config.settings import IssuerConfiguration, ManagedProxyAuthority, Settings
 from ttscache.identity.verifier import Issuer, TokenVerifier, identity_of
 from ttscache.net.deadline import Deadline
 from ttscache.net.fetch import Fetcher
-from ttscache.server.services import Services
+from ttscache.server.services import Memory, Services
 from ttscache.store.base import Store
 from ttscache.upstream.token_endpoint import TokenEndpoint
 
@@ -82,30 +83,32 @@ def compose(
     """
     fetchers = _Fetchers()
     issuers = _issuers(settings, fetchers, previous)
-    revocations = Revocations(store, time.time, stale_for=settings.store.stale_for)
+    memory = _memory(settings, store, previous)
+    revocations = memory.revocations
     renewals = Renewals(time.time)
-    sessions = Sessions(store, issuers.exchanging, time.time, renewals, stale_for=settings.store.stale_for)
+    sessions = Sessions(store, issuers.exchanging, time.time, renewals, memory.records)
     configured = {each.name: each for each in settings.sessions}
     standing = StandingSessions(configured, issuers.exchanging, sessions, revocations, issuers.verifier.verify)
     authority = open_authority(settings, generations, store, revocations, fetchers)
     attributes = open_attributes(settings, generations, fetchers)
     owners = Owners(store, time.time, reserved_names(settings, generations))
-    allowances = Allowances(settings.limits)
+    cache = CredentialCache(store, time.time, renewals, revocations.is_revoked)
+    if previous is not None:
+        cache.adopt(previous.cache)
+        standing.adopt(previous.standing)
     broker = CredentialBroker(
         Policy(settings.rules, settings.profiles),
         issuers.exchanging,
         sessions,
         Mint(authority.parents, attributes, owners, pools, time.time),
-        CredentialCache(store, time.time, renewals, revocations.is_revoked),
+        cache,
         IdTokens(time.time),
         revocations,
-        allowances,
+        memory.allowances,
     )
     publisher = Publisher(authority.source, attributes.files, time.time)
 
     async def close() -> None:
-        revocations.unwatch()
-        sessions.records.unwatch()
         await renewals.drain()
         await broker.drain()
         await publisher.drain()
@@ -121,16 +124,36 @@ def compose(
         public_url=public_url,
         issuers=issuers.all,
         verifier=issuers.verifier,
-        allowances=allowances,
+        memory=memory,
+        exchanging=issuers.exchanging,
+        standing=standing,
+        cache=cache,
         broker=broker,
         publisher=publisher,
-        readiness=Readiness(store, issuers.checks(), authority.status, standing.status, time.time),
+        readiness=Readiness(
+            store, issuers.checks(), authority.status, standing.status, revocations.is_relied_on, time.time
+        ),
         administration=Administration(store, sessions, standing, revocations, time.time),
         figures=Figures(sessions, renewals, issuers.exchanging, pools),
         store=store,
         background=background,
         close=close,
     )
+
+
+def _memory(settings: Settings, store: Store, previous: Services | None) -> Memory:
+    """Return what outlives a reload: the store is the same, and who has used up his allowance has done so."""
+    stale_for = settings.store.stale_for
+    if previous is None:
+        return Memory(
+            Revocations(store, time.time, stale_for=stale_for),
+            SessionRecords(store, time.time, stale_for=stale_for),
+            Allowances(settings.limits),
+        )
+    kept = previous.memory
+    kept.revocations.stale_for = kept.records.stale_for = stale_for
+    same = previous.settings.limits == settings.limits
+    return replace(kept, allowances=kept.allowances if same else Allowances(settings.limits))
 
 
 def _issuers(settings: Settings, fetchers: _Fetchers, previous: Services | None) -> _Issuers:
@@ -144,6 +167,10 @@ def _issuers(settings: Settings, fetchers: _Fetchers, previous: Services | None)
         for c in settings.issuers
         if c.exchange is not None
     }
+    for name, each in exchanging.items():
+        known = None if previous is None else previous.exchanging.get(name)
+        if known is not None and known.settings == each.settings:
+            each.endpoint.adopt(known.endpoint)
     return _Issuers(issuers, exchanging, verifier)
 
 

@@ -60,6 +60,7 @@ class Daemon:
         self._background: set[asyncio.Task[object]] = set()
         self._beside: asyncio.Task[object] | None = None
         self._replaced: list[Services] = []
+        self._closing: dict[int, asyncio.Task[None]] = {}
         self._reloading = asyncio.Lock()
         self._stop = asyncio.Event()
         self._current: Current | None = None
@@ -189,8 +190,15 @@ class Daemon:
     async def _close_later(self, services: Services) -> None:
         """Close services that a reload replaced, once the requests that began with them are over."""
         await asyncio.sleep(services.settings.server.deadline)
-        await services.close()
+        await self._closed(services)
         self._replaced.remove(services)
+
+    async def _closed(self, services: Services) -> None:
+        """Close services once, however many wait for it and whoever of them goes away."""
+        closing = self._closing.get(id(services))
+        if closing is None:
+            closing = self._closing[id(services)] = asyncio.get_running_loop().create_task(services.close())
+        await asyncio.shield(closing)
 
     async def _sweep_regularly(self) -> None:
         while True:
@@ -209,7 +217,7 @@ class Daemon:
         await asyncio.gather(*self._background, return_exceptions=True)
         # those that a reload has replaced may have a refresh under way: its outcome must reach the store
         for services in (*self._replaced, current.services):
-            await services.close()
+            await self._closed(services)
         _log.info("stopped")
 
     async def _close(self) -> None:
@@ -248,7 +256,7 @@ def require_reloadable(before: Settings, after: Settings) -> None:
     if (before.admin.socket, before.admin.client_ca) != (after.admin.socket, after.admin.client_ca):
         mistakes.append("admin.socket and admin.client_ca change with a restart only")
     if replace(before.store, stale_for=0) != replace(after.store, stale_for=0):
-        mistakes.append("store.url and store.sealing_keys change with a restart only")
+        mistakes.append("store (but stale_for) changes with a restart only")
     if mistakes:
         raise ConfigurationError(tuple(mistakes))
 

@@ -80,7 +80,7 @@ class Administration:
     async def sessions(self, page: Page) -> list[tuple[str, Session]]:
         """Return sessions with their keys, in the order of these."""
         found: list[tuple[str, Session]] = []
-        async for key, record in self._store.scan(SESSIONS, page.after):
+        async for key, record in self._session_records(page):
             session = _readable(decode_session, record)
             if session is not None and _is_wanted(page, session.issuer, session.subject):
                 found.append((key, session))
@@ -157,6 +157,17 @@ class Administration:
         revoked = [RevokedCertificate(each.eec_serial, each.authority, now, each.not_after) for each in certificates]
         await self._revocations.revoke_certificates(revoked)
         return revoked
+
+    async def _session_records(self, page: Page) -> AsyncIterator[tuple[str, Record]]:
+        """Yield the records that can be wanted, in the order of their keys."""
+        if page.issuer is None or page.subject is None:
+            async for found in self._store.scan(SESSIONS, page.after):
+                yield found
+            return
+        for key in sorted([key async for key in self._sessions_of(page)]):
+            record = await self._store.get(key) if key > page.after else None
+            if record is not None:
+                yield key, record
 
     async def _sessions_of(self, page: Page) -> AsyncIterator[str]:
         """Yield the keys of an identity's sessions; standing ones are not under its name."""

@@ -6,7 +6,7 @@ import logging
 import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ttscache.broker.codec import CachedCredential, decode_cached, encode_cached
 from ttscache.broker.flights import Flights
@@ -49,10 +49,11 @@ class Wanted:
 
 @dataclass(slots=True)
 class _Kept:
-    """An entry, and when somebody last asked for it here (POSIX seconds)."""
+    """An entry, when somebody last asked for it here, and before when it is not renewed (POSIX seconds)."""
 
     cached: CachedCredential
     asked_at: float
+    not_before: float = 0.0
 
 
 class CredentialCache:
@@ -80,8 +81,9 @@ class CredentialCache:
         kept = self._entries.get(wanted.key)
         if kept is not None and self._is_served(kept.cached):
             self._count(kept.cached)
+            self._entries.move_to_end(wanted.key)
             kept.asked_at = self._clock()
-            if self._clock() >= kept.cached.soft:
+            if self._clock() >= max(kept.cached.soft, kept.not_before):
                 self._renewals.hasten(
                     ("credential", wanted.key),
                     until=kept.cached.hard,
@@ -96,6 +98,10 @@ class CredentialCache:
                 if is_ours:
                     self._plan(wanted, fresh, mint, still_granted)
                 return fresh
+
+    def adopt(self, previous: CredentialCache) -> None:
+        """Take over what is in memory: its keys tell whether it is still an answer."""
+        self._entries = previous._entries
 
     async def drain(self) -> None:
         """Wait for what is under way."""
@@ -121,7 +127,9 @@ class CredentialCache:
             if kept is not None and self._clock() - kept.asked_at <= life and still_granted():
                 await self._renew_behind(wanted, kept.cached, mint, still_granted)
 
-        self._renewals.plan(("credential", wanted.key), at=entry.soft, until=entry.hard, work=work)
+        kept = self._entries.get(wanted.key)
+        at = entry.soft if kept is None else max(entry.soft, kept.not_before)
+        self._renewals.plan(("credential", wanted.key), at=at, until=entry.hard, work=work)
 
     async def _renew_behind(
         self, wanted: Wanted, entry: CachedCredential, mint: Mint, still_granted: StillGranted
@@ -135,9 +143,10 @@ class CredentialCache:
         try:
             renewed = await self._load_or_mint(wanted, mint)
         finally:
-            RENEWALS.labels("failed" if renewed is entry else "done").inc()
-            if not self.is_fresh(renewed):
-                renewed = self._hold(wanted.key, replace(renewed, soft=self._clock() + _RENEWAL_PAUSE))
+            done = renewed.issued_at > entry.issued_at
+            RENEWALS.labels("done" if done else "failed").inc()
+            if not done and (kept := self._entries.get(wanted.key)) is not None:
+                kept.not_before = self._clock() + _RENEWAL_PAUSE
         return renewed
 
     async def _load_or_mint(self, wanted: Wanted, mint: Mint) -> CachedCredential:
@@ -178,7 +187,10 @@ class CredentialCache:
 
     def _hold(self, key: str, entry: CachedCredential) -> CachedCredential:
         previous = self._entries.get(key)
-        self._entries[key] = _Kept(entry, self._clock() if previous is None else previous.asked_at)
+        if previous is None:
+            self._entries[key] = _Kept(entry, self._clock())
+        else:
+            previous.cached = entry
         self._entries.move_to_end(key)
         if len(self._entries) > _MAX_IN_MEMORY:
             self._entries.popitem(last=False)

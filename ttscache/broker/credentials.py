@@ -23,7 +23,7 @@ from ttscache.broker.policy import Policy, carried_fqans, substance
 from ttscache.broker.revocations import Revocations
 from ttscache.broker.sessions import SessionGoneError, Sessions
 from ttscache.config.settings import IdTokenProfile, Profile, ProxyProfile
-from ttscache.errors import SessionLostError, TtsError
+from ttscache.errors import RateLimitedError, SessionLostError, TtsError
 from ttscache.metrics import CACHE, ISSUED
 from ttscache.model import Credential, CredentialRequest, Decision, Identity, IssuedToken, Session
 from ttscache.net.deadline import Deadline
@@ -145,7 +145,12 @@ class CredentialBroker:
     async def _session(self, asker: Asker, deadline: Deadline) -> Session | None:
         if asker.identity.issuer not in self._issuers:
             return None
-        return await self._sessions.current(asker.identity, asker.subject_token, deadline)
+        identity = asker.identity
+
+        def charge() -> None:
+            self._allowances.issue(identity.issuer, identity.subject, asker.peer)
+
+        return await self._sessions.current(identity, asker.subject_token, deadline, charge)
 
     async def _issue(self, asker: Asker, request: CredentialRequest, deadline: Deadline) -> Credential:
         plan = self._plan(asker.identity, request)
@@ -155,7 +160,10 @@ class CredentialBroker:
         session = await self._session(asker, deadline)
 
         async def mint() -> Credential:
-            self._allowances.issue(plan.identity.issuer, plan.identity.subject, asker.peer)
+            try:
+                self._allowances.issue(plan.identity.issuer, plan.identity.subject, asker.peer)
+            except RateLimitedError as limited:
+                raise _LeaderLimitedError(asker, limited) from None
             # not this caller's deadline: others may have joined, and the outcome is kept
             own = Deadline.after(_MINT_SECONDS)
             return await self._handed_out(
@@ -167,9 +175,22 @@ class CredentialBroker:
             self._sessions.confirm_behind(session)
             generation = session.generation
         wanted = self._wanted(plan, generation)
-        served = await self._cache.get(wanted, mint, deadline, lambda: self._still_granted(plan))
+
+        def still_granted() -> bool:
+            return self._still_granted(plan)
+
+        served = await self._served(asker, lambda: self._cache.get(wanted, mint, deadline, still_granted))
         plan.served, plan.until, plan.changes = served, time.monotonic() + _WARM_SECONDS, changes
         return served.credential
+
+    async def _served(self, asker: Asker, attempt: Callable[[], Awaitable[CachedCredential]]) -> CachedCredential:
+        """Return what is served; that another, whose flight was joined, has used up his allowance is not our limit."""
+        while True:
+            try:
+                return await attempt()
+            except _LeaderLimitedError as error:
+                if error.leader is asker:
+                    raise error.limited from None
 
     async def _issue_for_csr(self, plan: _Plan, asker: Asker, csr: bytes, deadline: Deadline) -> Credential:
         identity = plan.identity
@@ -258,6 +279,15 @@ class CredentialBroker:
         carried = [(name, self._mint.attributes.generation(name), plan.fqans[name]) for name in plan.fqans]
         asked = (profile, plan.lifetime, plan.limited, ends_with, carried)
         return digest(identity.issuer, identity.subject, repr(substance(plan.decision)), repr(asked))
+
+
+class _LeaderLimitedError(Exception):
+    """Who began to mint has used up his allowance."""
+
+    def __init__(self, leader: Asker, limited: RateLimitedError) -> None:
+        super().__init__(str(limited))
+        self.leader = leader
+        self.limited = limited
 
 
 _FRESH = CACHE.labels("fresh")

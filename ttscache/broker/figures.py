@@ -30,7 +30,7 @@ class Figures:
 
     def sessions(self) -> Mapping[str, int]:
         """Return how many sessions are in memory, by state."""
-        counted = Counter(session.state.value for session in self._sessions.records.held())
+        counted = Counter(self._sessions.state_of(session).value for session in self._sessions.records.held())
         return {state.value: counted[state.value] for state in SessionState}
 
     def key_pools(self) -> Mapping[str, int]:

@@ -31,6 +31,10 @@ class Flights:
         task.add_done_callback(lambda done: self._landed(key, done))
         return task, True
 
+    def is_under_way(self, key: Hashable) -> bool:
+        """Tell whether there is a flight of this key."""
+        return key in self._under_way
+
     async def join(
         self, key: Hashable, work: Callable[[], Awaitable[_Result]], deadline: Deadline
     ) -> tuple[_Result, bool]:
@@ -53,7 +57,7 @@ class Flights:
     async def drain(self) -> None:
         """Wait for everything that is under way."""
         while self._under_way:
-            await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+            await asyncio.wait(self._under_way.values())  # who stops waiting for them ends none
 
     def _landed(self, key: Hashable, task: asyncio.Task[Any]) -> None:
         if self._under_way.get(key) is task:

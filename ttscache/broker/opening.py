@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from ttscache.broker.issuers import ExchangingIssuer, Granted
-from ttscache.errors import ExchangeRefusedError
+from ttscache.errors import ExchangeRefusedError, RateLimitedError
 from ttscache.model import Identity, Session, SessionState
 from ttscache.net.deadline import Deadline
 from ttscache.upstream.token_endpoint import TokenAnswer
+
+# Long enough to take a loop's sting, short enough for who has just signed the AUP.
+_REFUSED_SECONDS = 3.0
+_MOST_REFUSED = 10
+_MAX_REFUSALS = 10_000
 
 
 class Opener(Protocol):
@@ -79,6 +86,40 @@ class Opening:
             name=name,
             client_credentials=client_credentials,
         )
+
+
+class Refusals:
+    """What issuers refused a moment ago: not asked again at once, for the answer costs them as much as a good one.
+
+    Tokens are known by what stands for them; where several of one session are refused, so are the others.
+    """
+
+    def __init__(self) -> None:
+        self._by_token: OrderedDict[str, tuple[ExchangeRefusedError, float]] = OrderedDict()
+        self._by_key: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def note(self, key: str, presented: str, refusal: ExchangeRefusedError) -> None:
+        """Remember a refusal for a few seconds."""
+        until = time.monotonic() + _REFUSED_SECONDS
+        self._by_token[presented] = (refusal, until)
+        count, before = self._by_key.get(key, (0, 0.0))
+        self._by_key[key] = (count + 1 if time.monotonic() < before else 1, until)
+        for entries in (self._by_token, self._by_key):
+            if len(entries) > _MAX_REFUSALS:
+                entries.popitem(last=False)
+
+    def require_none(self, key: str, presented: str) -> None:
+        """Raise what was refused to this token, or RateLimitedError where too many of the session's were."""
+        now = time.monotonic()
+        refusal, until = self._by_token.get(presented, (None, 0.0))
+        if refusal is not None and now < until:
+            raise refusal
+        count, until = self._by_key.get(key, (0, 0.0))
+        if count >= _MOST_REFUSED and now < until:
+            raise RateLimitedError(
+                "the issuer has refused several tokens of this identity just now; try again later",
+                retry_after=until - now,
+            )
 
 
 async def after(previous: Session | None, opening: Callable[[], Awaitable[Session]]) -> Session:

@@ -38,9 +38,14 @@ class Readiness:
         issuers: Mapping[str, Callable[[Deadline], Awaitable[Status]]],
         signer: Callable[[Deadline], Awaitable[Status]],
         standing: Callable[[], Mapping[str, Status]],
+        bridged: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
-        """``standing`` tells how each standing session was when it was last looked after."""
+        """``standing`` tells how each standing session was when it was last looked after.
+
+        ``bridged`` tells whether what is in memory is served without the store.
+        """
+        self._bridged = bridged
         self._standing = standing
         self._store = store
         self._issuers = issuers
@@ -73,7 +78,9 @@ class Readiness:
         if await _succeeds(self._store.put(_PROBE_KEY, b"", expires_at=expires_at)):
             return Status.OK
         # a full disk: nothing new can be kept, but what is there is served
-        return Status.DEGRADED if await _succeeds(self._store.get(_PROBE_KEY)) else Status.DOWN
+        if await _succeeds(self._store.get(_PROBE_KEY)):
+            return Status.DEGRADED
+        return Status.DEGRADED if self._bridged() else Status.DOWN
 
 
 async def _succeeds(attempt: Awaitable[object]) -> bool:

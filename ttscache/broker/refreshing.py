@@ -14,8 +14,10 @@ from dataclasses import replace
 
 from ttscache.broker.issuers import ExchangingIssuer
 from ttscache.broker.session_records import Held, SessionRecords
+from ttscache.broker.session_rules import CLOCK_TOLERANCE
 from ttscache.errors import (
     ExchangeRefusedError,
+    OverloadedError,
     SessionLostError,
     StoreUnavailableError,
     UnavailableError,
@@ -24,6 +26,7 @@ from ttscache.errors import (
 from ttscache.metrics import SESSIONS_ENDED, SESSIONS_REFRESHED
 from ttscache.model import Session, SessionState
 from ttscache.net.deadline import Deadline
+from ttscache.store.base import Lease
 from ttscache.upstream.token_endpoint import GrantRefusedError, RefreshDoubtfulError, TokenAnswer
 
 _log = logging.getLogger(__name__)
@@ -48,16 +51,25 @@ class Refresher:
         self._records = records
         self._clock = clock
 
-    async def refresh(self, key: str, held: Held, issuer: ExchangingIssuer, fence: int) -> Session:
+    async def refresh(self, key: str, held: Held, issuer: ExchangingIssuer, lease: Lease) -> Session:
         """Return the session, confirmed. A mark found there is stale: its holder is gone, the token may be spent.
+
+        Where the holder may only be out of reach, the mark counts until all that he can have been at is over: never
+        are there two who use one token.
 
         Raises :class:`ExchangeRefusedError` or :class:`SessionLostError` when it ends now, UnavailableErrors, and
         ConflictError when the lease was lost on the way.
         """
         session = _there(held)
         doubtful = session.state is SessionState.REFRESHING
+        now = self._clock()
+        if doubtful and not lease.is_sole and now - LEASE_SECONDS < session.marked_at <= now + CLOCK_TOLERANCE:
+            raise OverloadedError(
+                "another replica may be at this session's refresh, or has died over it; try again",
+                retry_after=session.marked_at + LEASE_SECONDS - now,
+            )
         marked = await self._records.save(
-            key, replace(session, state=SessionState.REFRESHING, fence=fence), held.version
+            key, replace(session, state=SessionState.REFRESHING, fence=lease.fence, marked_at=now), held.version
         )
         try:
             answer = await self._asked(issuer, session)

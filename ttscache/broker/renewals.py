@@ -16,6 +16,7 @@ _PLACES = 4
 _TICK_SECONDS = 1.0
 # What is beyond this is renewed when it is next asked for.
 _MAX_PLANS = 10_000
+_SLACK = 1_000
 
 Work = Callable[[], Awaitable[object]]
 
@@ -53,6 +54,9 @@ class Renewals:
             return
         plan = self._plans[key] = _Plan(next(self._numbers), at, until, work)
         heapq.heappush(self._coming, (at, plan.number, key))
+        if len(self._coming) > 2 * len(self._plans) + _SLACK:  # plans that were replaced long before they are due
+            self._coming = [entry for entry in self._coming if self._plan_of(entry[2], entry[1]) is not None]
+            heapq.heapify(self._coming)
 
     def hasten(self, key: Hashable, *, until: float, work: Work) -> None:
         """Have it done as soon as there is a place, unless that is so already."""
@@ -90,7 +94,7 @@ class Renewals:
     async def settle(self) -> None:
         """Wait for what is under way, and for what it lets begin."""
         while self._under_way:
-            await asyncio.gather(*self._under_way.values())
+            await asyncio.wait(self._under_way.values())
 
     def _plan_of(self, key: Hashable, number: int) -> _Plan | None:
         """Return the plan of a key if it is still the one of this number."""

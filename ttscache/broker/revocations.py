@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -21,6 +22,8 @@ from ttscache.errors import RequestInvalidError, StoreUnavailableError, SubjectR
 from ttscache.model import Identity
 from ttscache.store.base import ABSENT, ConflictError, Store
 
+_log = logging.getLogger(__name__)
+_IDENTITY_REVOKED = "an administrator has revoked this identity; only an administrator can restore it"
 _REREAD_SECONDS = 1.0
 # Longer than tokens live; a session's revocation speaks of tokens that were issued before it.
 _KEEP_SESSIONS_SECONDS = 400 * 86400.0
@@ -69,12 +72,13 @@ class Revocations:
     def __init__(self, store: Store, clock: Callable[[], float], *, stale_for: float) -> None:
         self._store = store
         self._clock = clock
-        self._stale_for = stale_for
+        self.stale_for = stale_for
         self._lists = _Lists()
         self._version = ABSENT
         self._read_at = float("-inf")
+        self._noticed = 0
         self._reading = asyncio.Lock()
-        self.unwatch = store.watch(self._changed)
+        store.watch(self._changed)  # as long as there is the store
 
     async def require(self, identity: Identity, session_key: str | None) -> None:
         """Raise :class:`SubjectRevokedError` for who is revoked, StoreUnavailableError when that is not known."""
@@ -84,12 +88,16 @@ class Revocations:
         if not lists.identities and not lists.sessions:
             return
         if identity_digest(identity.issuer, identity.subject) in lists.identities:
-            raise SubjectRevokedError(
-                "an administrator has revoked this identity; only an administrator can restore it"
-            )
+            raise SubjectRevokedError(_IDENTITY_REVOKED)
         revoked = None if session_key is None else lists.sessions.get(session_key)
         if revoked is not None and identity.issued_at <= revoked.at:
             raise SubjectRevokedError("an administrator has revoked the session of this token; obtain a new token")
+
+    async def require_subject(self, issuer: str, subject: str) -> None:
+        """Raise SubjectRevokedError for a revoked identity, of which no token is at hand."""
+        await self._read()
+        if identity_digest(issuer, subject) in self._lists.identities:
+            raise SubjectRevokedError(_IDENTITY_REVOKED)
 
     async def require_open(self, session_key: str, name: str) -> None:
         """Raise SubjectRevokedError for a standing session that was revoked and not opened again."""
@@ -134,6 +142,10 @@ class Revocations:
         """Let a standing session be opened again."""
         await self._change(lambda lists: replace(lists, sessions=_without(lists.sessions, session_key)))
 
+    def is_relied_on(self) -> bool:
+        """Tell whether what was read last still holds without the store."""
+        return time.monotonic() - self._read_at <= self.stale_for
+
     def is_revoked(self, serial: int) -> bool:
         """Tell whether an end-entity certificate is revoked, as far as was read last."""
         return serial in self._lists.certificates
@@ -151,6 +163,7 @@ class Revocations:
 
     def _changed(self, key: str | None) -> None:
         if key is None or key == REVOCATIONS:
+            self._noticed += 1
             self._read_at = min(self._read_at, time.monotonic() - _REREAD_SECONDS)
 
     async def _read(self, *, must: bool = False) -> None:
@@ -162,16 +175,29 @@ class Revocations:
             try:
                 await self._fetch(now)
             except StoreUnavailableError:
-                if must or now - self._read_at > self._stale_for:
+                if must or now - self._read_at > self.stale_for:
                     raise
 
     async def _fetch(self, now: float) -> None:
+        noticed = self._noticed
         record = await self._store.get(REVOCATIONS)
-        if record is None:
-            self._lists, self._version = _Lists(), ABSENT
+        if record is None and self._lists != _Lists():
+            await self._write_again()
+        elif record is None:
+            self._version = ABSENT
         elif record.version != self._version:
             self._lists, self._version = _decoded(decode_fields(record.value)), record.version
-        self._read_at = now
+        # what was heard of while this was read may be newer
+        self._read_at = now if noticed == self._noticed else now - _REREAD_SECONDS
+
+    async def _write_again(self) -> None:
+        """Write what the store has lost: who was revoked stays revoked as long as anybody remembers."""
+        _log.error("revocations_lost", extra={"known": len(self._lists.identities) + len(self._lists.sessions)})
+        value = encode_fields(_encoded(self._lists))
+        with contextlib.suppress(ConflictError):  # another has been quicker; it is read the next time
+            self._version = await self._store.put(
+                REVOCATIONS, value, expires_at=self._clock() + _KEEP_SECONDS, if_version=ABSENT
+            )
 
     async def _change(self, change: Callable[[_Lists], _Lists]) -> None:
         while True:
@@ -191,8 +217,11 @@ class Revocations:
         since = self._clock() - _KEEP_SESSIONS_SECONDS
         sessions = {key: each for key, each in lists.sessions.items() if each.name is not None or each.at > since}
         certificates = {serial: each for serial, each in lists.certificates.items() if each.ends_at > self._clock()}
-        if len(lists.identities) + len(sessions) + len(certificates) > _MAX_ENTRIES:
-            raise RequestInvalidError(f"more than {_MAX_ENTRIES} revocations are not kept; restore some first")
+        if len(lists.identities) + len(sessions) > _MAX_ENTRIES:
+            raise RequestInvalidError(f"more than {_MAX_ENTRIES} revocations are not kept; restore identities first")
+        if len(certificates) > _MAX_ENTRIES:  # those that end soonest do the least harm
+            lasting = sorted(certificates.items(), key=lambda each: each[1].ends_at)[-_MAX_ENTRIES:]
+            certificates = dict(lasting)
         return _Lists(lists.identities, sessions, certificates)
 
 

@@ -35,11 +35,11 @@ class SessionRecords:
     def __init__(self, store: Store, clock: Callable[[], float], *, stale_for: float) -> None:
         self._store = store
         self._clock = clock
-        self._stale_for = stale_for
+        self.stale_for = stale_for
         self._held: OrderedDict[str, Held] = OrderedDict()
         # grows whenever anything is learnt of any session
         self.changes = 0
-        self.unwatch = store.watch(self._changed)
+        store.watch(self._changed)  # as long as there is the store
 
     def held(self) -> list[Session]:
         """Return the sessions that are in memory."""
@@ -59,7 +59,7 @@ class SessionRecords:
         try:
             return (await self.fetch(key)).session
         except StoreUnavailableError:
-            if held is None or now - held.read_at > self._stale_for:
+            if held is None or now - held.read_at > self.stale_for:
                 raise
             return held.session
 

@@ -8,7 +8,7 @@ from ttscache.model import Session, SessionState
 # An access token that is kept is replaced when less than this is left of it.
 _ACCESS_MARGIN = 120.0
 # Replicas' clocks differ a little: a confirmation that lies no further ahead is one of now.
-_CLOCK_TOLERANCE = 60.0
+CLOCK_TOLERANCE = 60.0
 
 
 def is_usable(session: Session, policy: SessionPolicy, now: float) -> bool:
@@ -28,7 +28,7 @@ def is_due(
         return False
     if keeps_access_token and lacks_access_token(session, now):
         return True
-    confirmed = -_CLOCK_TOLERANCE <= now - session.confirmed_at < policy.confirm - ahead
+    confirmed = -CLOCK_TOLERANCE <= now - session.confirmed_at < policy.confirm - ahead
     return not confirmed or session.state is SessionState.REFRESHING
 
 

@@ -16,7 +16,7 @@ from ttscache.broker.flights import Flights
 from ttscache.broker.issuers import ExchangingIssuer
 from ttscache.broker.keys import session_key, standing_key
 from ttscache.broker.leases import leased
-from ttscache.broker.opening import Opener, Opening, after
+from ttscache.broker.opening import Opener, Opening, Refusals, after
 from ttscache.broker.refreshing import LEASE_SECONDS, UPSTREAM_SECONDS, Refresher
 from ttscache.broker.renewals import Renewals
 from ttscache.broker.session_records import SessionRecords
@@ -55,16 +55,16 @@ class Sessions:
         issuers: Mapping[str, ExchangingIssuer],
         clock: Callable[[], float],
         renewals: Renewals,
-        *,
-        stale_for: float,
+        records: SessionRecords,
     ) -> None:
         self._store = store
         self._issuers = issuers
         self._clock = clock
         self._renewals = renewals
-        self.records = SessionRecords(store, clock, stale_for=stale_for)
+        self.records = records
         self._refresher = Refresher(self.records, clock)
         self._opening = Opening(clock)
+        self._refusals = Refusals()
         self._flights = Flights("session")
         # monotonic times before which no refresh is tried that can wait
         self._not_before: OrderedDict[str, float] = OrderedDict()
@@ -74,6 +74,12 @@ class Sessions:
         """What grows whenever anything is learnt of any session."""
         return self.records.changes
 
+    def state_of(self, session: Session) -> SessionState:
+        """Return where a session stands now: also one that nobody has ended may be over."""
+        issuer = self._issuers.get(session.issuer)
+        over = issuer is None or not issuer.is_usable(session, self._clock())
+        return SessionState.ENDED if over else session.state
+
     def key_of(self, session: Session) -> str:
         """Return the key of a session's record."""
         asked = self._issuers[session.issuer].asked
@@ -81,14 +87,22 @@ class Sessions:
             return standing_key(session.issuer, session.name, asked)
         return session_key(session.issuer, session.subject, asked)
 
-    async def current(self, identity: Identity, subject_token: str, deadline: Deadline) -> Session:
+    async def current(
+        self,
+        identity: Identity,
+        subject_token: str,
+        deadline: Deadline,
+        before_opening: Callable[[], None] = lambda: None,
+    ) -> Session:
         """Return the identity's session, opening one by exchange when there is none.
 
-        Raises :class:`ExchangeRefusedError`, or one of the UnavailableErrors.
+        ``before_opening`` is called by who has the issuer asked; it may raise. Raises :class:`ExchangeRefusedError`,
+        or one of the UnavailableErrors.
         """
         issuer = self._issuers[identity.issuer]
         opener = self._opening.by_exchange(issuer, identity, subject_token)
-        return await self._current(issuer.session_key(identity), issuer, opener, identity.digest, deadline)
+        key = issuer.session_key(identity)
+        return await self._current(key, issuer, opener, identity.digest, deadline, before_opening)
 
     async def standing(
         self, issuer_name: str, name: str, opener: Callable[[Opening, ExchangingIssuer], Opener], deadline: Deadline
@@ -99,7 +113,13 @@ class Sessions:
         return await self._current(key, issuer, opener(self._opening, issuer), name, deadline)
 
     async def _current(
-        self, key: str, issuer: ExchangingIssuer, opener: Opener, presented: str, deadline: Deadline
+        self,
+        key: str,
+        issuer: ExchangingIssuer,
+        opener: Opener,
+        presented: str,
+        deadline: Deadline,
+        before_opening: Callable[[], None] = lambda: None,
     ) -> Session:
         """``presented`` stands for the token that opens: a refusal of another's says nothing of it."""
         while True:
@@ -107,6 +127,9 @@ class Sessions:
             if session is not None and issuer.is_usable(session, self._clock()):
                 self.records.note_asked(key)
                 return session
+            self._refusals.require_none(key, presented)
+            if not self._flights.is_under_way(("open", key)):
+                before_opening()
             try:
                 opened, _ = await self._flights.join(
                     ("open", key), lambda: self._open(key, issuer, opener, presented), deadline
@@ -208,6 +231,7 @@ class Sessions:
                     session = await after(held.session, lambda: opener(deadline))
                     await self.records.save(key, session, held.version)
             except ExchangeRefusedError as refusal:
+                self._refusals.note(key, presented, refusal)
                 raise _OpeningRefusedError(presented, refusal) from None
             except ConflictError:
                 raise _lease_lost() from None
@@ -242,7 +266,7 @@ class Sessions:
                 raise SessionGoneError
             if not issuer.is_due(session, now, ahead=ahead):
                 return session
-            refreshed = await self._refresher.refresh(key, held, issuer, lease.fence)
+            refreshed = await self._refresher.refresh(key, held, issuer, lease)
             self._not_before.pop(key, None)
             return refreshed
 

@@ -52,8 +52,12 @@ class StandingSessions:
         self._status: dict[str, Status] = {}
 
     def status(self) -> Mapping[str, Status]:
-        """Return how each was when it was last looked after."""
-        return {name: self._status.get(name, Status.DOWN) for name in self._configured}
+        """Return how each was when it was last looked after; degraded, while nobody has yet."""
+        return {name: self._status.get(name, Status.DEGRADED) for name in self._configured}
+
+    def adopt(self, previous: StandingSessions) -> None:
+        """Take over how those of the same name were."""
+        self._status = dict(previous._status)
 
     def key(self, name: str) -> str:
         """Return the key of a standing session's record. Raises NotFoundError."""
@@ -74,6 +78,9 @@ class StandingSessions:
         """
         await self._revocations.require_open(self.key(name), name)
         wanted = self._configured[name]
+        known = await self._sessions.records.read(self.key(name))
+        if known is not None:  # also one that has ended: nothing is opened for who is revoked
+            await self._revocations.require_subject(known.issuer, known.subject)
         session = await self._sessions.standing(wanted.issuer, name, self._opener(wanted), deadline)
         identity = self._issuers[wanted.issuer].identify(json.loads(session.claims or "{}"))
         identity = replace(identity, session=name)
@@ -115,6 +122,7 @@ class StandingSessions:
             async def opened(deadline: Deadline) -> Session:
                 token = await asyncio.to_thread(self._token, wanted)
                 identity = await self._identity(wanted, token, deadline)
+                await self._revocations.require(identity, None)
                 return await opening.by_exchange(issuer, identity, token, wanted.name)(deadline)
 
             return opened

@@ -8,14 +8,28 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from ttscache.broker.administration import Administration
+from ttscache.broker.cache import CredentialCache
 from ttscache.broker.credentials import CredentialBroker
 from ttscache.broker.figures import Figures
+from ttscache.broker.issuers import ExchangingIssuer
 from ttscache.broker.limits import Allowances
 from ttscache.broker.publishing import Publisher
 from ttscache.broker.readiness import Readiness
+from ttscache.broker.revocations import Revocations
+from ttscache.broker.session_records import SessionRecords
+from ttscache.broker.standing import StandingSessions
 from ttscache.config.settings import Settings
 from ttscache.identity.verifier import Issuer, TokenVerifier
 from ttscache.store.base import Store
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a reload leaves as it is."""
+
+    revocations: Revocations
+    records: SessionRecords
+    allowances: Allowances
 
 
 @dataclass(frozen=True)
@@ -29,7 +43,10 @@ class Services:
     public_url: str
     issuers: Mapping[str, Issuer]
     verifier: TokenVerifier
-    allowances: Allowances
+    memory: Memory
+    exchanging: Mapping[str, ExchangingIssuer]
+    standing: StandingSessions
+    cache: CredentialCache
     broker: CredentialBroker
     publisher: Publisher
     readiness: Readiness
@@ -37,7 +54,7 @@ class Services:
     figures: Figures
     store: Store
     background: Callable[[], Coroutine[None, None, None]]
-    close: Callable[[], Awaitable[None]]
+    close: Callable[[], Coroutine[None, None, None]]
 
 
 @dataclass

@@ -27,12 +27,15 @@ class Record:
 class Lease:
     """The exclusive right to do something for a while.
 
-    ``fence`` grows with each lease of the name, so that a write can tell under which one it was made.
+    ``fence`` grows with each lease of the name, so that a write can tell under which one it was made. ``is_sole`` tells
+    that the holder before is gone for certain: a store that other machines share cannot tell one that died from one
+    that it cannot hear.
     """
 
     name: str
     fence: int
     holder: str
+    is_sole: bool = True
 
 
 class ConflictError(Exception):

@@ -109,7 +109,7 @@ class RedisStore:
         fence = int(await self._link.script(ACQUIRE, [_lease_key(name), _sequence_key(name)], holder, life))
         if fence == 0:
             return None
-        lease = Lease(name, fence, holder)
+        lease = Lease(name, fence, holder, is_sole=False)
         self._held[holder] = lease, ends_at
         self._start("leases", self._keep_leases)
         return lease
@@ -126,7 +126,12 @@ class RedisStore:
         """See Store."""
         self._watchers.append(changed)
         self._start("watch", self._listen)
-        return lambda: self._watchers.remove(changed)
+
+        def unwatch() -> None:
+            if changed in self._watchers:
+                self._watchers.remove(changed)
+
+        return unwatch
 
     async def close(self) -> None:
         """See Store."""

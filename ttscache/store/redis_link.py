@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from redis.asyncio import Redis
+from redis.exceptions import BusyLoadingError, MasterDownError, NoScriptError, ReadOnlyError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ttscache.errors import StoreMisconfiguredError, StoreUnavailableError
@@ -30,6 +30,9 @@ _MAX_WAITING = 50_000
 _RETRY_SECONDS = 2.0
 # with any other a server that is short of memory would forget sessions, or that somebody was revoked
 _POLICY = "noeviction"
+
+# answers of a server that is no longer, or not yet, the one to ask
+_NOT_THE_ONE = (ReadOnlyError, MasterDownError, BusyLoadingError)
 
 
 class _Call:
@@ -97,6 +100,8 @@ class RedisLink:
             except asyncio.CancelledError:
                 self._fail(batch)
                 raise
+            if any(isinstance(answer, _NOT_THE_ONE) for answer in answers):
+                await self._leave()
             for call, answer in zip(batch, answers, strict=True):
                 _fill(call, answer)
 
@@ -126,6 +131,11 @@ class RedisLink:
                 f"Redis throws records away when its memory is full (maxmemory-policy {policy}); set it to {_POLICY}"
             )
         self._ready = True
+
+    async def _leave(self) -> None:
+        """Go away from a server that has become a replica, or is not ready: by its name another may be found now."""
+        await self._client.connection_pool.disconnect(inuse_connections=False)
+        self._broken(StoreUnavailableError("Redis cannot be written: it is a replica, or not ready"))
 
     def _broken(self, error: Exception) -> None:
         self._trouble = error if isinstance(error, StoreUnavailableError) else StoreUnavailableError(_told(error))

@@ -89,6 +89,10 @@ class TokenEndpoint:
         self._clock = clock
         self.circuit = Circuit()
 
+    def adopt(self, previous: TokenEndpoint) -> None:
+        """Take over what was learnt of the same endpoint: whether it answers."""
+        self.circuit = previous.circuit
+
     async def exchange(self, subject_token: str, deadline: Deadline) -> TokenAnswer:
         """Exchange a subject token for one of ours on the subject's behalf (RFC 8693 section 2.1).
 
