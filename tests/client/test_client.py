@@ -166,3 +166,16 @@ def test_what_is_asked_is_what_was_wanted() -> None:
     assert json.loads(body) == {"profile": "p", "lifetime": 1, "limited": False, "fqans": ["/a"], "csr": "c"}
     assert json.loads(server.asked[1].partition(b"\r\n\r\n")[2]) == {}
     assert "pem" not in repr(proxy)
+
+
+@pytest.mark.parametrize("lost", [b"", http(b"{}")[:-1]], ids=["nothing", "half"])
+def test_a_connection_that_is_lost_is_tried_once_more(lost: bytes) -> None:
+    refused = http(b'{"code": "not_found", "detail": "it answers"}', "404 Not Found")
+    with answering(lost, refused) as server:
+        with pytest.raises(ClientError, match="it answers"):
+            Client(server.url).whoami("a.b.c")
+        assert len(server.asked) == 2
+    with answering(lost) as server:
+        with pytest.raises(ClientError) as told:
+            Client(server.url).whoami("a.b.c")
+        assert (told.value.code, len(server.asked)) == ("unreachable", 2)

@@ -100,13 +100,22 @@ class Transport:
     def _exchange(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, most: int
     ) -> tuple[int, str | None, bytes]:
+        try:
+            try:
+                return self._once(method, path, headers, body, most)
+            except _LOST:  # of several daemons behind one name one has died: the next is asked, and may be told twice
+                return self._once(method, path, headers, body, most)
+        except (OSError, UnicodeError, http.client.HTTPException) as error:  # UnicodeError: no name in the DNS
+            raise self._failure(error) from None
+
+    def _once(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, most: int
+    ) -> tuple[int, str | None, bytes]:
         connection = self._connection()
         try:
             connection.connect()
             _send(connection, method, self._prefix + path, headers, body)
             return _received(self._begun(connection), most)
-        except (OSError, UnicodeError, http.client.HTTPException) as error:  # UnicodeError: no name in the DNS
-            raise self._failure(error) from None
         finally:
             connection.close()
 
@@ -127,6 +136,10 @@ class Transport:
             return ClientError("unreachable", f"the daemon at {self._where} is not trusted: {reason}")
         reason = getattr(error, "strerror", None) or type(error).__name__
         return ClientError("unreachable", f"the daemon at {self._where} cannot be reached: {reason}")
+
+
+# a connection that was there and is lost; http.client's RemoteDisconnected is the first
+_LOST = (ConnectionResetError, BrokenPipeError, http.client.IncompleteRead)
 
 
 class _UnixConnection(http.client.HTTPConnection):
