@@ -147,7 +147,7 @@ def test_issuers(configured: Configured) -> None:
     issuers = [{"name": name, "url": f"http://127.0.0.1:1/{name}/", "audiences": ["a"], "token_profile": profile}
                for name, profile in (("cms", "wlcg"), ("iam", "iam"))]  # fmt: skip
     rules = [{**ROBOT, "name": "sub", "when": {"issuer": "iam", "sub": "s"}}, {**ROBOT, "when": {"issuer": "cms"}}]
-    file = configured(*rules, issuers=issuers)
+    file = configured(*rules, issuers=issuers, admin={})
     arguments = ("mapfile", "--format", "xrootd-scitokens", "-c", file)
     failed(here(*arguments), 2, "cms, iam")
     failed(here(*arguments, "--issuer", "atlas"), 2, "cms, iam")
