@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # tests share the machine's cores; hypothesis and the real servers are what takes the time
 JOBS ?= auto
 
-.PHONY: help demo test consumers check bench format clean
+.PHONY: help demo test consumers check soak bench format clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -40,8 +40,12 @@ check: $(VENV)/.dev ## lint, format, types, import arrows
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+soak: $(VENV)/.dev ## two replicas under load and random faults, ten minutes (ARGS='--minutes 2 --seed 7')
+	@deploy/setup/packages.sh redis-server setpriv
+	@$(BIN)/python -m tests.soak $(ARGS)
+
 bench: $(VENV)/.dev ## ratios against bare baselines and other makers, measured in one run
-	@deploy/setup/packages.sh grid-proxy-info voms-proxy-info myproxy-server myproxy-logon
+	@deploy/setup/packages.sh grid-proxy-info voms-proxy-info myproxy-server myproxy-logon redis-server setpriv
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 format: $(VENV)/.dev ## mend what ruff can mend
