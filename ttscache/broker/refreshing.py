@@ -7,6 +7,7 @@ anything else is done with the answer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Callable
@@ -79,7 +80,10 @@ class Refresher:
                 raise UpstreamUnavailableError(refusal.message, retry_after=30.0) from None
             raise await self.end(key, marked, refusal, lost=doubtful) from None
         except RefreshDoubtfulError:
-            raise  # the mark stays: whoever comes next tries the token once more
+            # the mark stays, for whoever comes next tries the token once more; but nobody is at it any more
+            with contextlib.suppress(StoreUnavailableError):
+                await self._records.save(key, replace(_there(marked), marked_at=0.0), marked.version)
+            raise
         except UnavailableError:
             await self._records.save(key, session, marked.version)
             raise

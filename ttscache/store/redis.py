@@ -228,6 +228,7 @@ def _client(address: RedisAddress) -> Redis:
         socket_timeout=_TIMEOUT,
         socket_connect_timeout=_TIMEOUT,
         socket_keepalive=True,
+        protocol=2,  # the third asks a server for more than it may know, and logs that it does not
         retry=Retry(NoBackoff(), 0),  # what is to be tried again is the link's to say
         **options,
     )
