@@ -19,8 +19,9 @@ _UNTIL_READ = 2.5
 _MACHINE = 2.0
 # the IAM's word may be so long on its way through a network that holds it
 _ANSWERED = 12.0
-# after a failure a refresh that can wait is not tried for 5 s, and its upstream left alone for 4
-_PAUSED = 10.0
+# after a failure a refresh that can wait is not tried for 5 s, and its upstream left alone for 4; one that another
+# replica may be at is left to it for 100
+_PAUSED, _LEFT_ALONE = 10.0, 110.0
 _CUTS = frozenset({"iam.link_reset", "iam.link_cut"})
 _ANY = ("iam", "store", "replica")
 
@@ -131,8 +132,9 @@ def _is_too_late(world: World, event: Event) -> bool:
         if any(one.began <= at < event.at - _UNTIL_READ and _is_heard(world, at) for at in refusals):
             return True
         age = event.at - one.began
-        calm = not world.timeline.touching(event.at - _PAUSED, event.at, *_ANY)
-        if age > GRACE + _ANSWERED or (calm and age > CONFIRM + _MACHINE):
+        paused = world.timeline.touching(event.at - _PAUSED, event.at, *_ANY)
+        left_alone = world.timeline.touching(event.at - _LEFT_ALONE, event.at, "store", "replica")
+        if age > GRACE + _ANSWERED or (age > CONFIRM + _MACHINE and not paused and not left_alone):
             return True
     return False
 
