@@ -15,9 +15,9 @@ AUDIENCE = "https://ttscache.soak"
 TOKEN_SCOPES = "openid profile wlcg wlcg.groups"
 TRUST_DOMAIN = "pool.soak"
 KEY_ID = "soak"
-# a session is confirmed so often, and relied upon so long without the IAM's word: longer than a replica that may only
-# be out of reach is left its refresh
-CONFIRM, GRACE = 4.0, 120.0
+# A session is confirmed so often, and relied upon so long without the IAM's word: longer than a refresh is waited for
+# that a replica has died over.
+CONFIRM, GRACE = 4.0, 150.0
 DEADLINE = 8.0
 # of credentials: the least, what is given to who does not ask, and what is asked for
 MIN_LIFETIME, LIFETIME, LIFETIMES = 20, 90, (60, 90, 120)

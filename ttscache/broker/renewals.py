@@ -7,6 +7,7 @@ import heapq
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Hashable
+from contextvars import Context
 from dataclasses import dataclass
 
 _log = logging.getLogger(__name__)
@@ -102,7 +103,10 @@ class Renewals:
         return plan if plan is not None and plan.number == number else None
 
     def _begin(self, key: Hashable, work: Work) -> None:
-        task = self._under_way[key] = asyncio.get_running_loop().create_task(_told(work))
+        task = self._under_way[key] = asyncio.get_running_loop().create_task(
+            _told(work),
+            context=Context(),  # not that of the request which happened to tick
+        )
         task.add_done_callback(lambda _: self._ended(key))
 
     def _ended(self, key: Hashable) -> None:

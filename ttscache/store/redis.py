@@ -196,7 +196,7 @@ class RedisStore:
                     failures = 0
                     while True:
                         await self._hear(subscription)
-            except (RedisError, OSError) as error:
+            except (RedisError, OSError, RuntimeError) as error:  # the last is uvloop's, of a closed connection
                 failures += 1
                 _log.warning("redis_unheard", extra={"reason": type(error).__name__})
                 await asyncio.sleep(backoff(failures))

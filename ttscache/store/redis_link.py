@@ -31,6 +31,9 @@ _RETRY_SECONDS = 2.0
 # with any other a server that is short of memory would forget sessions, or that somebody was revoked
 _POLICY = "noeviction"
 
+# uvloop says RuntimeError of a connection that has just been closed
+_LOST = (RedisConnectionError, OSError, RuntimeError)
+_FAILURES = (RedisError, OSError, RuntimeError, StoreUnavailableError)
 # answers of a server that is no longer, or not yet, the one to ask
 _NOT_THE_ONE = (ReadOnlyError, MasterDownError, BusyLoadingError)
 
@@ -92,7 +95,7 @@ class RedisLink:
             batch = [call for call in batch if not call.answer.done()]  # its caller has gone away
             try:
                 answers = await self._answers(batch)
-            except (RedisError, OSError, StoreUnavailableError) as error:
+            except _FAILURES as error:
                 self._broken(error)
                 self._fail([*batch, *self._waiting])
                 self._waiting.clear()
@@ -112,7 +115,7 @@ class RedisLink:
             return await self._pipeline(batch)
         except RedisTimeoutError:
             raise
-        except (RedisConnectionError, OSError):
+        except _LOST:
             # a server that was restarted has closed the connection that was kept: once more on a new one
             return await self._pipeline(batch)
 
@@ -152,7 +155,7 @@ class RedisLink:
             await asyncio.sleep(min(backoff(failures), _RETRY_SECONDS))
             try:
                 await self._require_keeping()
-            except (RedisError, OSError, StoreUnavailableError):
+            except _FAILURES:
                 continue
             self._trouble = None
             _log.info("redis_found")
