@@ -192,6 +192,7 @@ class Daemon:
         await asyncio.sleep(services.settings.server.deadline)
         await self._closed(services)
         self._replaced.remove(services)
+        del self._closing[id(services)]  # of which others may have the id one day
 
     async def _closed(self, services: Services) -> None:
         """Close services once, however many wait for it and whoever of them goes away."""

@@ -95,6 +95,8 @@ class CredentialCache:
             fresh, is_ours = await self._flights.join(wanted.key, lambda: self._load_or_mint(wanted, mint), deadline)
             # the clock may have jumped while it was made, or while somebody else's was that was joined
             if self._is_served(fresh):
+                if (held := self._entries.get(wanted.key)) is not None:
+                    held.asked_at = self._clock()
                 if is_ours:
                     self._plan(wanted, fresh, mint, still_granted)
                 return fresh
@@ -143,7 +145,7 @@ class CredentialCache:
         try:
             renewed = await self._load_or_mint(wanted, mint)
         finally:
-            done = renewed.issued_at > entry.issued_at
+            done = renewed.credential.serial != entry.credential.serial
             RENEWALS.labels("done" if done else "failed").inc()
             if not done and (kept := self._entries.get(wanted.key)) is not None:
                 kept.not_before = self._clock() + _RENEWAL_PAUSE

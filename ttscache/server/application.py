@@ -95,7 +95,9 @@ class _Protocol(web.RequestHandler):
             error = RequestInvalidError("not a request in HTTP")
         current = secrets.token_hex(8)
         request_id.set(current)
-        level = logging.ERROR if error is None else logging.INFO
+        # a caller that went away is no fault of anybody's here
+        ours = error is None and not isinstance(exc, ConnectionError)
+        level = logging.ERROR if ours else logging.INFO
         _log.log(level, "protocol_error", extra={"exception": type(exc).__name__, "peer": request.remote})
         response = error_answer(error, request.path, current)
         response.force_close()

@@ -81,8 +81,8 @@ class Store(Protocol):
     async def sweep(self) -> None:
         """Remove what has expired."""
 
-    def watch(self, changed: Callable[[str | None], None]) -> Callable[[], None]:
-        """Have ``changed`` called with the key of what other processes write or delete; return how to end that.
+    def watch(self, changed: Callable[[str | None], None]) -> None:
+        """Have ``changed`` called with the key of what other processes write or delete, as long as the store is open.
 
         With None when anything may have changed. It is a hint, and comes early; who must know reads again.
         """

@@ -66,9 +66,8 @@ class MemoryStore:
         self._records = {key: record for key, record in self._records.items() if record.expires_at > now}
         self._leases = {name: held for name, held in self._leases.items() if held[1] > lease_now}
 
-    def watch(self, changed: Callable[[str | None], None]) -> Callable[[], None]:  # noqa: ARG002 - nobody calls it
+    def watch(self, changed: Callable[[str | None], None]) -> None:
         """See Store: nobody else writes here."""
-        return lambda: None
 
     async def close(self) -> None:
         """See Store."""

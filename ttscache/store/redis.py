@@ -122,16 +122,10 @@ class RedisStore:
     async def sweep(self) -> None:
         """See Store: the server does it by itself."""
 
-    def watch(self, changed: Callable[[str | None], None]) -> Callable[[], None]:
+    def watch(self, changed: Callable[[str | None], None]) -> None:
         """See Store."""
         self._watchers.append(changed)
         self._start("watch", self._listen)
-
-        def unwatch() -> None:
-            if changed in self._watchers:
-                self._watchers.remove(changed)
-
-        return unwatch
 
     async def close(self) -> None:
         """See Store."""
@@ -211,7 +205,7 @@ class RedisStore:
                 self._tell(key)
 
     def _tell(self, key: str | None) -> None:
-        for changed in list(self._watchers):
+        for changed in self._watchers:
             changed(key)
 
 

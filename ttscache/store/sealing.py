@@ -107,9 +107,9 @@ class SealedStore:
         """See Store."""
         await self._inner.sweep()
 
-    def watch(self, changed: Callable[[str | None], None]) -> Callable[[], None]:
+    def watch(self, changed: Callable[[str | None], None]) -> None:
         """See Store."""
-        return self._inner.watch(changed)
+        self._inner.watch(changed)
 
     async def close(self) -> None:
         """See Store."""

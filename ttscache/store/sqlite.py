@@ -99,9 +99,8 @@ class SqliteStore:
         """See Store."""
         await self._run(self._sweep)
 
-    def watch(self, changed: Callable[[str | None], None]) -> Callable[[], None]:  # noqa: ARG002 - nobody calls it
+    def watch(self, changed: Callable[[str | None], None]) -> None:
         """See Store: the others of the machine are seen when what they wrote is read."""
-        return lambda: None
 
     async def close(self) -> None:
         """See Store."""
