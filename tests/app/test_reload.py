@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from proxy_gen.csr import make_csr
+from proxy_gen.keys import KeyKind, generate_key
 from tests.tools.daemons import Daemon, LiveIam, change
 from tests.tools.http import Answer, Web, ask
 from tests.tools.programs import run
@@ -116,3 +118,17 @@ def test_a_caller_with_other_cas_does_not_speak_to_it(start: Start, iam: LiveIam
     stranger = Web(daemon.web.url)
     with pytest.raises(ssl.SSLCertVerificationError):
         stranger.get("/v1/proxy", iam.token())
+
+
+def test_who_has_used_up_his_allowance_has_done_so_after_a_reload_too(start: Start, site: Site, iam: LiveIam) -> None:
+    change(site, lambda document: document.update(limits={"duplicates": "2/1h"}))
+    daemon, token = start(), iam.token()
+    csr = make_csr(generate_key(KeyKind.RSA_2048)).decode()
+    assert [daemon.web.post("/v1/proxy", {"csr": csr}, token).status for _ in range(3)] == [200, 200, 429]
+    assert daemon.reload()["event"] == "reloaded"
+    refused = daemon.web.post("/v1/proxy", {"csr": csr}, token)
+    assert (refused.status, refused.code) == (429, "rate_limited")
+    assert int(refused.headers["Retry-After"]) > 600
+    change(site, lambda document: document.update(limits={"duplicates": "3/1h"}))
+    assert daemon.reload()["event"] == "reloaded"
+    assert daemon.web.post("/v1/proxy", {"csr": csr}, token).status == 200

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -87,6 +88,27 @@ async def test_what_is_in_memory_is_served_for_a_while_and_nothing_new_is_minted
     assert site.iam.counters.grants["token_exchange"] == 2
     log = replica.log()
     assert [line for line in log if line["event"] in {"request_failed", "Unhandled exception"}] == []
+
+
+async def test_a_reload_while_redis_is_down_forgets_nothing(fleet: tuple[Fleet, RedisServer]) -> None:
+    site, server = fleet
+    replica = await site.start()
+    token = site.token("user0")
+    status, proxy = await ask(replica, token)
+    assert status == 200
+    server.kill()
+    replica.process.send_signal(signal.SIGHUP)
+    await eventually(_reloaded(replica), bool)
+    assert await ask(replica, token) == (200, proxy)
+    replica.stop()
+    assert replica.process.returncode == 0
+
+
+def _reloaded(replica: Replica) -> Callable[[], Awaitable[bool]]:
+    async def reloaded() -> bool:
+        return any(line["event"] == "reloaded" for line in replica.log())
+
+    return reloaded
 
 
 async def test_a_revocation_is_effective_in_all_replicas_at_once(fleet: tuple[Fleet, RedisServer]) -> None:

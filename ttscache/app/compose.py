@@ -92,29 +92,16 @@ def compose(
     authority = open_authority(settings, generations, store, revocations, fetchers)
     attributes = open_attributes(settings, generations, fetchers)
     owners = Owners(store, time.time, reserved_names(settings, generations))
+    mint = Mint(authority.parents, attributes, owners, pools, time.time)
     cache = CredentialCache(store, time.time, renewals, revocations.is_revoked)
     if previous is not None:
         cache.adopt(previous.cache)
         standing.adopt(previous.standing)
+    policy, idtokens = Policy(settings.rules, settings.profiles), IdTokens(time.time)
     broker = CredentialBroker(
-        Policy(settings.rules, settings.profiles),
-        issuers.exchanging,
-        sessions,
-        Mint(authority.parents, attributes, owners, pools, time.time),
-        cache,
-        IdTokens(time.time),
-        revocations,
-        memory.allowances,
+        policy, issuers.exchanging, sessions, mint, cache, idtokens, revocations, memory.allowances
     )
     publisher = Publisher(authority.source, attributes.files, time.time)
-
-    async def close() -> None:
-        await renewals.drain()
-        await broker.drain()
-        await publisher.drain()
-        for issuer in issuers.all.values():
-            await issuer.jwks.close()
-        await fetchers.close()
 
     async def background() -> None:
         await asyncio.gather(renewals.run(), standing.run())
@@ -137,8 +124,20 @@ def compose(
         figures=Figures(sessions, renewals, issuers.exchanging, pools),
         store=store,
         background=background,
-        close=close,
+        close=lambda: _close(renewals, broker, publisher, issuers, fetchers),
     )
+
+
+async def _close(
+    renewals: Renewals, broker: CredentialBroker, publisher: Publisher, issuers: _Issuers, fetchers: _Fetchers
+) -> None:
+    """Wait for what is under way, and close what is open."""
+    await renewals.drain()
+    await broker.drain()
+    await publisher.drain()
+    for issuer in issuers.all.values():
+        await issuer.jwks.close()
+    await fetchers.close()
 
 
 def _memory(settings: Settings, store: Store, previous: Services | None) -> Memory:
