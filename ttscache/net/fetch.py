@@ -61,9 +61,16 @@ class Fetcher:
             await self._session.close()
             self._session = None
 
-    async def get(self, url: str, deadline: Deadline, tls: ssl.SSLContext | None = None) -> Answer:
+    async def get(
+        self,
+        url: str,
+        deadline: Deadline,
+        *,
+        headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> Answer:
         """GET a URL, with a client certificate where ``tls`` has one. Raises :class:`FetchFailedError`."""
-        return await self._request("GET", url, deadline, headers={}, tls=tls)
+        return await self._request("GET", url, deadline, headers=headers or {}, tls=tls)
 
     async def post_json(
         self, url: str, document: Mapping[str, object], deadline: Deadline, headers: Mapping[str, str]

@@ -102,7 +102,7 @@ def default_clients() -> tuple[Client, ...]:
         Client(
             client_id="ttscache",
             grants=frozenset({GrantType.TOKEN_EXCHANGE, GrantType.REFRESH_TOKEN, GrantType.CLIENT_CREDENTIALS}),
-            scopes=(*USER_SCOPES, "proxy:generate"),
+            scopes=(*USER_SCOPES, "proxy:generate", "scim:read"),
             default_scopes=("wlcg",),
         ),
         Client(
@@ -126,7 +126,8 @@ class IamConfig:
 
     `token_issuer` replaces the `iss` of tokens where it has to differ from the discovery document's `issuer`. The
     first of `signing` signs, all of them are published. `single_use_refresh` rotates refresh tokens; the reuse of a
-    spent one then ends its whole family when `reuse_revokes_family` is set (RFC 9700 section 4.14.2).
+    spent one then ends its whole family when `reuse_revokes_family` is set (RFC 9700 section 4.14.2). A page of groups
+    or members has at most `scim_page_limit`.
     """
 
     users: tuple[User, ...] = field(default_factory=default_users)
@@ -139,6 +140,7 @@ class IamConfig:
     single_use_refresh: bool = True
     reuse_revokes_family: bool = False
     identity_claims: tuple[str, ...] = DEFAULT_IDENTITY_CLAIMS
+    scim_page_limit: int = 100
     now: Callable[[], float] = time.time
 
     def user(self, username: str) -> User:

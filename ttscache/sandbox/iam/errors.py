@@ -45,6 +45,11 @@ def bearer_refused(status: int, code: str, description: str) -> OAuthError:
     return OAuthError(status, code, description, f'Bearer error="{code}", error_description="{description}"')
 
 
+def insufficient_scope() -> OAuthError:
+    """The access token is good, but its scope does not include what the endpoint asks for."""
+    return bearer_refused(403, "insufficient_scope", "Insufficient scope for this resource")
+
+
 def invalid_token(value: str) -> OAuthError:
     """The access token is unknown, expired or revoked.
 

@@ -10,7 +10,7 @@ from typing import Literal
 from ttscache.sandbox.iam.config import GrantType
 from ttscache.sandbox.iam.keys import OddJwks, OddKey
 
-Endpoint = Literal["discovery", "jwks", "token", "introspect", "userinfo", "revoke", "proxycert"]
+Endpoint = Literal["discovery", "jwks", "token", "introspect", "userinfo", "revoke", "proxycert", "groups", "members"]
 
 # What stands in place of the answer's body, or what becomes of it.
 #   html, empty, error, garbage   a page, nothing, an OAuth error, or what is no JSON, instead of the answer

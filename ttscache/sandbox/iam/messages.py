@@ -12,11 +12,17 @@ NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request: the form's fields with all their values, the `Authorization` header, and what is to go wrong."""
+    """A request: the form's fields with all their values, two headers, and what is to go wrong.
+
+    `query` has the first value of each parameter, `path` what the route's placeholders stand for.
+    """
 
     form: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     authorization: str = field(default="", repr=False)
     fault: Fault = NO_FAULT
+    accept: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    path: Mapping[str, str] = field(default_factory=dict)
 
     def value(self, name: str) -> str:
         """Return the first value of a field; an empty one counts as omitted (RFC 6749 section 3.1)."""

@@ -6,7 +6,8 @@ from proxy_gen.credential import Credential
 from proxy_gen.keys import KeyKind, generate_key
 from proxy_gen.names import DistinguishedName
 from proxy_gen.proxy import issue_proxy
-from ttscache.sandbox.iam.errors import OAuthError, bearer_refused, invalid_request, invalid_token
+from ttscache.sandbox.iam.bearer import bearer
+from ttscache.sandbox.iam.errors import OAuthError, insufficient_scope, invalid_request
 from ttscache.sandbox.iam.messages import NO_STORE, Call, Reply
 from ttscache.sandbox.iam.realm import Realm
 from ttscache.sandbox.iam.state import Account
@@ -36,15 +37,10 @@ class ManagedProxies:
         return Reply(_document(linked, now, seconds), headers=NO_STORE)
 
     def _account(self, call: Call) -> Account:
-        scheme, _, token = call.authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            raise bearer_refused(401, "unauthorized", "Full authentication is required to access this resource")
-        record = self._realm.state.live_access(token.strip(), self._realm.now())
-        if record is None:
-            raise invalid_token(token.strip())
+        record = bearer(call, self._realm)
         account = self._realm.state.account_of(record.grant)
         if account is None or SCOPE not in record.grant.scope:
-            raise bearer_refused(403, "insufficient_scope", "Insufficient scope for this resource")
+            raise insufficient_scope()
         return account
 
 

@@ -14,8 +14,9 @@ from ttscache.sandbox.iam.config import GrantType, IamConfig
 from ttscache.sandbox.iam.control import ControlEndpoints
 from ttscache.sandbox.iam.counters import Counters
 from ttscache.sandbox.iam.errors import OAuthError, invalid_request
-from ttscache.sandbox.iam.faults import NO_FAULT, OTHER_GRANT, Endpoint, Faults
+from ttscache.sandbox.iam.faults import NO_FAULT, OTHER_GRANT, Endpoint, Fault, Faults
 from ttscache.sandbox.iam.grants import TokenEndpoint
+from ttscache.sandbox.iam.groups import GroupLists
 from ttscache.sandbox.iam.keys import KeyRing
 from ttscache.sandbox.iam.messages import Call, Reply, refusal
 from ttscache.sandbox.iam.proxies import ManagedProxies
@@ -112,6 +113,7 @@ class EmbeddedIam:
         info = TokenInfo(self._realm, self._authenticator)
         control = ControlEndpoints(self.state, self.keys, self.faults, self.counters)
         token = TokenEndpoint(self._realm, self._issuer, self._authenticator)
+        lists = GroupLists(self._realm)
         application = web.Application(client_max_size=MAX_REQUEST)
         application.add_routes(
             [
@@ -122,6 +124,8 @@ class EmbeddedIam:
                 web.get("/userinfo", self._endpoint("userinfo", info.userinfo)),
                 web.post("/iam/proxycert", self._endpoint("proxycert", ManagedProxies(self._realm).generate)),
                 web.post("/revoke", self._endpoint("revoke", info.revoke)),
+                web.get("/scim/Groups", self._endpoint("groups", lists.groups)),
+                web.get("/scim/Groups/{id}/members", self._endpoint("members", lists.members)),
                 *control.routes(),
             ]
         )
@@ -146,7 +150,7 @@ class EmbeddedIam:
             await self.faults.hold(fault)
             if fault.replaces and not fault.late:
                 return await replacement(request, fault)
-            reply = _reply(answer, Call(form, request.headers.get("Authorization", ""), fault))
+            reply = _reply(answer, _call(request, form, fault))
             if grant and reply.status == web.HTTPOk.status_code:
                 self.counters.granted[grant] += 1
             _log.info("%s %s: %d", name, grant or "-", reply.status)
@@ -165,6 +169,13 @@ def _reply(answer: Callable[[Call], Reply], call: Call) -> Reply:
         return answer(call)
     except OAuthError as error:
         return refusal(error)
+
+
+def _call(request: web.Request, form: dict[str, tuple[str, ...]], fault: Fault) -> Call:
+    headers = request.headers
+    return Call(
+        form, headers.get("Authorization", ""), fault, headers.get("Accept", ""), request.query, request.match_info
+    )
 
 
 async def _form(request: web.Request) -> dict[str, tuple[str, ...]] | None:

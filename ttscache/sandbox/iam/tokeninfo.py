@@ -1,8 +1,9 @@
 """What IAM tells about tokens that it has issued, and their revocation."""
 
+from ttscache.sandbox.iam.bearer import bearer
 from ttscache.sandbox.iam.claims import Claims, disclosed
 from ttscache.sandbox.iam.clients import ClientAuthenticator
-from ttscache.sandbox.iam.errors import access_denied, bearer_refused, invalid_request, invalid_token
+from ttscache.sandbox.iam.errors import access_denied, insufficient_scope, invalid_request
 from ttscache.sandbox.iam.messages import NO_STORE, Call, Reply
 from ttscache.sandbox.iam.realm import Realm
 from ttscache.sandbox.iam.state import AccessRecord, RefreshRecord
@@ -26,15 +27,10 @@ class TokenInfo:
 
     def userinfo(self, call: Call) -> Reply:
         """Tell the holder of an access token who its user is (OpenID Connect Core section 5.3)."""
-        scheme, _, token = call.authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            raise bearer_refused(401, "unauthorized", "Full authentication is required to access this resource")
-        record = self._realm.state.live_access(token.strip(), self._realm.now())
-        if record is None:
-            raise invalid_token(token.strip())
+        record = bearer(call, self._realm)
         account = self._realm.state.account_of(record.grant)
         if account is None or "openid" not in record.grant.scope:
-            raise bearer_refused(403, "insufficient_scope", "Insufficient scope for this resource")
+            raise insufficient_scope()
         return Reply({"sub": account.user.sub} | disclosed(account.user, record.grant.scope), headers=NO_STORE)
 
     def revoke(self, call: Call) -> Reply:
