@@ -10,6 +10,7 @@ declare -A package_of=(
   [g++]=g++
   [gcc]=gcc
   [faketime]=faketime
+  [systemd-analyze]=systemd
   [redis-server]=redis-server
   [xrootd]=xrootd-server
   [xrdfs]=xrootd-client

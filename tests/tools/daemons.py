@@ -141,9 +141,9 @@ def unpack(archive: bytes, directory: Path) -> None:
 
 
 @contextmanager
-def serve(site: Site, directory: Path) -> Iterator[Daemon]:
-    """Run `ttscache serve` with the site's configuration; its log is at debug level."""
-    with _daemon(["serve", "-c", site.configuration, "--log-level", "debug"], site, directory) as running:
+def serve(site: Site, directory: Path, **extra: str) -> Iterator[Daemon]:
+    """Run `ttscache serve` with the site's configuration; its log is at debug level, its environment has ``extra``."""
+    with _daemon(["serve", "-c", site.configuration, "--log-level", "debug"], site, directory, **extra) as running:
         if running.web.url.startswith("https:"):
             anchors = running.web.get("/trust/anchors.tar.gz")
             if anchors.status == 200:  # otherwise what publishes them is out of order
@@ -152,13 +152,13 @@ def serve(site: Site, directory: Path) -> Iterator[Daemon]:
 
 
 @contextmanager
-def _daemon(arguments: list[str | Path], site: Site, directory: Path) -> Iterator[Daemon]:
+def _daemon(arguments: list[str | Path], site: Site, directory: Path, **extra: str) -> Iterator[Daemon]:
     ready_file = directory / "ready.json"
     ready_file.unlink(missing_ok=True)
     argv = dies_with_us([COMMAND, *arguments, "--ready-file", ready_file])
     # what is printed goes elsewhere, so that the log is nothing but log
     shell = ["/bin/sh", "-c", 'exec "$@" >"$0"', directory / "printed", *argv]
-    with serving(shell, log=directory / "log", env=environment(PYTHONUNBUFFERED="1")) as server:
+    with serving(shell, log=directory / "log", env=environment(PYTHONUNBUFFERED="1", **extra)) as server:
 
         def probe() -> dict[str, str] | None:
             assert server.process.poll() is None, server.output()
