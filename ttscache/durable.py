@@ -6,12 +6,23 @@ Standard library only, for the client and the sidecar use it too.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_RANDOM_BYTES = 8
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who owns a file; giving one away needs the right to (CAP_CHOWN)."""
+
+    uid: int
+    gid: int
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
@@ -22,40 +33,71 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path, *, mode: int = 0o600) -> Iterator[Callable[[bytes], None]]:
-    """Replace ``path`` by what the body writes; readers see the old file or the new one, also after a crash.
-
-    The temporary file has a random name, is opened exclusively (a planted file or link of that name is an error, not
-    followed) and has its mode before its first byte. Raises OSError; the old file is then untouched, as it is when the
-    body raises, but for the flush of the directory: when only that fails, the new file is there and may not survive a
-    power cut.
-    """
+    """Replace ``path`` by what the body writes, as :func:`replacing_at` does."""
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    temporary = f".{path.name[:100]}.{secrets.token_hex(8)}"
     try:
-        descriptor = os.open(temporary, _NEW_FILE, 0o600, dir_fd=directory)
-        try:
-            with _filling(descriptor, mode) as write:
-                yield write
-            os.rename(temporary, path.name, src_dir_fd=directory, dst_dir_fd=directory)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary, dir_fd=directory)
-            raise
-        os.fsync(directory)
+        with replacing_at(directory, path.name, mode=mode) as write:
+            yield write
     finally:
         os.close(directory)
 
 
 @contextlib.contextmanager
-def _filling(descriptor: int, mode: int) -> Iterator[Callable[[bytes], None]]:
+def replacing_at(
+    directory: int, name: str, *, mode: int = 0o600, owner: Owner | None = None
+) -> Iterator[Callable[[bytes], None]]:
+    """Replace a file of an open directory by what the body writes; readers see the old file or the new one, whole.
+
+    The temporary file has a random name, is opened exclusively (a planted file or link of that name is an error, not
+    followed) and has its owner and mode before its first byte. Raises OSError; the old file is then untouched, as it
+    is when the body raises, but for the flush of the directory: when only that fails, the new file is there and may
+    not survive a power cut. Where others may write to the directory too, what is there in the end is looked at: it is
+    an error (ESTALE) when they have put something else in its place.
+    """
+    temporary = f"{temporary_prefix(name)}{secrets.token_hex(_RANDOM_BYTES)}"
+    descriptor = os.open(temporary, _NEW_FILE, 0o600, dir_fd=directory)
+    try:
+        try:
+            with _filling(descriptor, mode, owner) as write:
+                yield write
+            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary, dir_fd=directory)
+            raise
+        _require_there(directory, name, descriptor)
+    finally:
+        os.close(descriptor)
+    os.fsync(directory)
+
+
+def temporary_prefix(name: str) -> str:
+    """Return how the names of temporary files for a file begin; 16 hexadecimal digits follow."""
+    return f".{name[:100]}."
+
+
+def is_temporary(name: str, of: str) -> bool:
+    """Tell whether a name is of a temporary file that a killed process may have left for the file ``of``."""
+    digits = name.removeprefix(temporary_prefix(of))
+    return digits != name and len(digits) == 2 * _RANDOM_BYTES and set(digits) <= set("0123456789abcdef")
+
+
+@contextlib.contextmanager
+def _filling(descriptor: int, mode: int, owner: Owner | None) -> Iterator[Callable[[bytes], None]]:
     def write(content: bytes) -> None:
         view = memoryview(content)
         while view:
             view = view[os.write(descriptor, view) :]
 
-    try:
-        os.fchmod(descriptor, mode)  # not left to the umask
-        yield write
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if owner is not None:
+        os.fchown(descriptor, owner.uid, owner.gid)
+    os.fchmod(descriptor, mode)  # not left to the umask
+    yield write
+    os.fsync(descriptor)
+
+
+def _require_there(directory: int, name: str, descriptor: int) -> None:
+    ours = os.fstat(descriptor)
+    there = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
+        raise OSError(errno.ESTALE, "somebody else has replaced the file as it was written", name)

@@ -8,13 +8,25 @@ from enum import Enum
 from typing import Any
 
 
+@dataclass(frozen=True)
+class Pod:
+    """The pod that a Kubernetes token is bound to; ``cluster`` is the issuer's name."""
+
+    cluster: str
+    namespace: str
+    service_account: str
+    name: str
+    uid: str
+
+
 @dataclass(frozen=True, eq=False)
 class Identity:
     """Who presented a verified token, in terms that mapping rules can ask for.
 
     ``issuer`` is the configured name. ``groups`` begin with a slash. ``digest`` is the token's SHA-256 in
     hexadecimal, which stands for it wherever the token itself must not be kept. ``expires_at`` is the token's `exp`.
-    ``session`` is the name of the standing session that the identity acts by, if any.
+    ``session`` is the name of the standing session that the identity acts by, if any; ``pod`` is who presented the
+    token where it was a workload. ``profiles`` are the only ones that may be asked for, None where the rule alone says.
     """
 
     issuer: str
@@ -28,6 +40,13 @@ class Identity:
     expires_at: float
     digest: str
     session: str | None = None
+    pod: Pod | None = None
+    profiles: tuple[str, ...] | None = None
+
+    @property
+    def pod_name(self) -> str | None:
+        """The pod's namespace and name, as logs have them."""
+        return None if self.pod is None else f"{self.pod.namespace}/{self.pod.name}"
 
 
 @dataclass(frozen=True)
@@ -60,7 +79,8 @@ class Decision:
 class CredentialRequest:
     """What a caller asks for, already of the right types. ``lifetime`` is in seconds; None means the profile's.
 
-    ``csr`` is a PEM certificate signing request; without one the daemon makes the key.
+    ``csr`` is a PEM certificate signing request; without one the daemon makes the key. ``audiences`` (with RFC 8707's
+    resources among them) and ``scopes`` are for access tokens.
     """
 
     profile: str | None = None
@@ -68,6 +88,8 @@ class CredentialRequest:
     limited: bool | None = None
     fqans: tuple[str, ...] = ()
     csr: bytes | None = None
+    audiences: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,12 +116,12 @@ class Credential:
 
 @dataclass(frozen=True)
 class IssuedToken:
-    """A token that was issued: an HTCondor IDTOKEN. ``expires_at`` in POSIX seconds."""
+    """A token that was issued: an HTCondor IDTOKEN or an access token. ``not_after`` in POSIX seconds."""
 
     token: str = field(repr=False)
     subject: str
     scopes: tuple[str, ...]
-    expires_at: float
+    not_after: float
     profile: str
     shortened_by: tuple[str, ...]
 

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from tests.broker.world import HOUR, Clock, until
-from ttscache.broker.cache import CredentialCache, Wanted
+from ttscache.broker.cache import Cache, Wanted
+from ttscache.broker.codec import PROXY
 from ttscache.broker.renewals import Renewals
 from ttscache.errors import OverloadedError
 from ttscache.model import Credential
@@ -50,12 +51,12 @@ def renewals(clock: Clock) -> Renewals:
 
 
 @pytest.fixture
-def cache(clock: Clock, renewals: Renewals) -> CredentialCache:
-    return CredentialCache(MemoryStore(clock), clock, renewals, lambda _: False)
+def cache(clock: Clock, renewals: Renewals) -> Cache[Credential]:
+    return Cache(PROXY, MemoryStore(clock), clock, renewals)
 
 
 @pytest.mark.parametrize("back", [0.0, 1.9 * HOUR, 1.0])
-async def test_a_jump_while_it_is_made(cache: CredentialCache, mint: SlowMint, clock: Clock, back: float) -> None:
+async def test_a_jump_while_it_is_made(cache: Cache[Credential], mint: SlowMint, clock: Clock, back: float) -> None:
     asked = [asyncio.create_task(cache.get(WANTED, mint, Deadline.after(5))) for _ in range(3)]
     await until(lambda: mint.begun == 1)
     clock.time += 2 * HOUR
@@ -69,7 +70,7 @@ async def test_a_jump_while_it_is_made(cache: CredentialCache, mint: SlowMint, c
     assert served.not_before <= clock.time < served.not_after
 
 
-async def test_a_jump_while_a_renewal_is_under_way(cache: CredentialCache, mint: SlowMint, clock: Clock) -> None:
+async def test_a_jump_while_a_renewal_is_under_way(cache: Cache[Credential], mint: SlowMint, clock: Clock) -> None:
     mint.gate.set()
     first = await cache.get(WANTED, mint, Deadline.after(5))
     mint.gate.clear()
@@ -84,7 +85,7 @@ async def test_a_jump_while_a_renewal_is_under_way(cache: CredentialCache, mint:
     await cache.drain()
 
 
-async def test_the_deadline_holds_and_the_work_goes_on(cache: CredentialCache, mint: SlowMint) -> None:
+async def test_the_deadline_holds_and_the_work_goes_on(cache: Cache[Credential], mint: SlowMint) -> None:
     with pytest.raises(OverloadedError):
         await cache.get(WANTED, mint, Deadline.after(0.01))
     mint.gate.set()

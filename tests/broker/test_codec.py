@@ -33,14 +33,14 @@ CREDENTIALS = st.builds(
     shortened_by=st.lists(TEXTS, max_size=3).map(tuple),
 )  # fmt: skip
 CACHED = st.builds(
-    codec.CachedCredential,
+    codec.Cached,
     credential=CREDENTIALS,
     issued_at=TIMES,
     soft=TIMES,
     hard=TIMES,
     owner=st.tuples(TEXTS, TEXTS),
 )
-DECODERS = (codec.decode_session, codec.decode_cached, codec.decode_parent, codec.decode_fields)
+DECODERS = (codec.decode_session, codec.PROXY.decode, codec.decode_parent, codec.decode_fields)
 
 
 @given(session=SESSIONS)
@@ -49,8 +49,8 @@ def test_sessions(session: Session) -> None:
 
 
 @given(cached=CACHED)
-def test_cached_credentials(cached: codec.CachedCredential) -> None:
-    assert codec.decode_cached(codec.encode_cached(cached)) == cached
+def test_cached_credentials(cached: codec.Cached[Credential]) -> None:
+    assert codec.PROXY.decode(codec.PROXY.encode(cached)) == cached
 
 
 @given(fields=st.dictionaries(TEXTS.filter(lambda name: name != "format"), TEXTS | st.integers() | st.none()))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from proxy_gen.keys import KeyKind, generate_key
 from tests.broker.world import GENEROUS, Clock, Setup, World, csr
-from ttscache.broker.credentials import Asker
 from ttscache.broker.limits import Allowances, RateLimiter
+from ttscache.broker.reception import Asker
 from ttscache.config.settings import Rate
 from ttscache.errors import ExchangeRefusedError, RateLimitedError
 from ttscache.model import CredentialRequest

@@ -49,7 +49,7 @@ async def test_it_is_handed_on_as_it_is(source: Path) -> None:
     token = issued_by_the_pool(source)
     issued = await IdTokens(time.time).issue(order(source, {"session": NOW + DAY}))
     assert (issued.token, issued.subject, issued.scopes) == (token, "jane@pool", ("condor:/READ",))
-    assert issued.expires_at == int(NOW) + 30 * DAY
+    assert issued.not_after == int(NOW) + 30 * DAY
 
 
 async def test_not_past_the_token_that_was_presented(source: Path) -> None:

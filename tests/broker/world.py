@@ -14,10 +14,12 @@ from proxy_gen.ca import CertificateAuthority
 from proxy_gen.keys import KeyKind, PrivateKey, generate_key
 from proxy_gen.names import DistinguishedName
 from ttscache.authority.generations import Generations
+from ttscache.broker.access_tokens import AccessTokens
 from ttscache.broker.anchors import LocalAnchors
 from ttscache.broker.attributes import Attributes
-from ttscache.broker.cache import CredentialCache
-from ttscache.broker.credentials import Asker, CredentialBroker
+from ttscache.broker.cache import Cache
+from ttscache.broker.codec import PROXY, TOKEN
+from ttscache.broker.credentials import CredentialBroker
 from ttscache.broker.idtokens import IdTokens
 from ttscache.broker.issuers import ExchangingIssuer
 from ttscache.broker.limits import Allowances
@@ -29,11 +31,13 @@ from ttscache.broker.ownership import Owners
 from ttscache.broker.parents import KeptParents
 from ttscache.broker.policy import Policy
 from ttscache.broker.publishing import Publisher
+from ttscache.broker.reception import Asker, Reception
 from ttscache.broker.renewals import Renewals
 from ttscache.broker.revocations import Revocations
 from ttscache.broker.session_records import SessionRecords
 from ttscache.broker.sessions import Sessions
-from ttscache.config.settings import Limits, LocalVoms, Profile, ProxyProfile, Rate, SessionPolicy
+from ttscache.broker.standing import StandingSessions
+from ttscache.config.settings import Limits, LocalVoms, Profile, ProxyProfile, Rate, SessionPolicy, StandingSession
 from ttscache.identity.settings import IssuerSettings, TokenProfile
 from ttscache.identity.verifier import Issuer, TokenVerifier, identity_of
 from ttscache.mapping.rules import Rule, When
@@ -107,6 +111,7 @@ class Setup:
     stale_for: float = 300.0
     voms: Mapping[str, LocalVoms] = field(default_factory=dict)
     limits: Limits = GENEROUS
+    sessions: tuple[StandingSession, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,7 @@ class Replica:
                 endpoint=TokenEndpoint(ISSUER, exchange, self.fetcher, self.issuer.discovery.token_endpoint, clock),
                 inspect=lambda token, deadline: self.verifier.inspect(token, ISSUER, deadline),
                 identify=lambda claims: identity_of("", claims, identity),
+                hands_out_tokens=True,
             )
         }
         names = [
@@ -167,16 +173,19 @@ class Replica:
         records = SessionRecords(store, clock, stale_for=setup.stale_for)
         self.sessions = Sessions(store, self.exchanging, clock, self.renewals, records)
         self.allowances = Allowances(setup.limits)
-        self.broker = CredentialBroker(
-            Policy(setup.rules, {each.name: each for each in setup.profiles}),
+        self.standing = StandingSessions(
+            {each.name: each for each in setup.sessions},
             self.exchanging,
             self.sessions,
-            Mint(self.parents(), self.attributes(), owners, {}, clock),
-            CredentialCache(store, clock, self.renewals, self.revocations.is_revoked),
-            IdTokens(clock),
             self.revocations,
-            self.allowances,
+            self.verifier.verify,
         )
+        self.reception = Reception(self.exchanging, self.sessions, self.standing, self.revocations, self.allowances)
+        policy = Policy(setup.rules, {each.name: each for each in setup.profiles})
+        mint = Mint(self.parents(), self.attributes(), owners, {}, clock)
+        proxies = Cache(PROXY, store, clock, self.renewals, lambda proxy: self.revocations.is_revoked(proxy.eec_serial))
+        self.broker = CredentialBroker(policy, self.reception, mint, proxies, IdTokens(clock))
+        self.access_tokens = AccessTokens(policy, self.reception, Cache(TOKEN, store, clock, self.renewals), clock)
 
     def parents(self) -> Parents:
         signer = LocalSigner(self.world.generations, self.world.clock)

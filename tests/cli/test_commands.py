@@ -236,7 +236,7 @@ def test_the_ca_from_its_making_to_its_export(daemon: Daemon, tmp_path: Path, to
 def test_config_commands(daemon: Daemon, tmp_path: Path) -> None:
     site = Site(tmp_path / "site")
     shutil.copytree(daemon.site.directory, site.directory)
-    assert "1 issuer(s), 2 mapping rule(s), 4 profile(s)" in good(here("config", "check", site.configuration)).text
+    assert "1 issuer(s), 2 mapping rule(s), 5 profile(s)" in good(here("config", "check", site.configuration)).text
     shown = good(here("config", "show", site.configuration, "--output", "json")).json
     assert shown["server"]["deadline"] == "15s"
     as_yaml = good(here("config", "show", site.configuration)).text

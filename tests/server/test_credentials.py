@@ -206,7 +206,7 @@ def test_whoami_tells_identity_decision_trace_and_lifetimes(web: Web, token: str
     assert decision["rule"] == "production"
     assert decision["account"] == "cmsprod"
     assert decision["fqans"] == ["/cms/Role=production", "/cms"]
-    assert list(decision["profiles"]) == ["pilot", "limited", "short", "condor", "ec"]
+    assert list(decision["profiles"]) == ["pilot", "limited", "short", "storage", "condor", "ec"]
     assert decision["profiles"]["condor"]["type"] == "condor-idtoken"
     short = decision["profiles"]["short"]
     assert (short["lifetime"], short["min_lifetime"], short["max_lifetime"]) == (600, 60, 3600)

@@ -39,8 +39,9 @@ from ttscache.sandbox.iam.faults import Fault
 from ttscache.server.answers import INTERNAL_CODE, TOKEN_PATH, error_answer
 from ttscache.server.application import admin_application, application
 from ttscache.server.openapi import description
+from ttscache.server.redeem import CREDMON_AUDIENCE
 from ttscache.server.services import Current, Services
-from ttscache.server.token_endpoint import CONDOR_IDTOKEN_TYPE, GRANT_TYPE, X509_PROXY_TYPE
+from ttscache.server.token_endpoint import ACCESS_TOKEN_TYPE, CONDOR_IDTOKEN_TYPE, GRANT_TYPE, X509_PROXY_TYPE
 
 DOCUMENT = description()
 OPERATIONS = [
@@ -55,7 +56,7 @@ LENIENT = {"/healthz", "/readyz", "/metrics", TOKEN_PATH}
 BASE = "urn:openapi"
 REGISTRY: Registry[Any] = Registry().with_resource(BASE, Resource.from_contents(DOCUMENT, DRAFT202012))
 
-ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+STORAGE = ("https://xcache.example", "https://storage.example")
 CHECKS: list[CheckFunction] = [
     not_a_server_error,
     status_code_conformance,
@@ -126,6 +127,15 @@ def _extend(document: dict[str, Any]) -> None:
     document["admin"] = {"tokens": [{"issuer": "sandbox", "groups": ["/cms/ttscache-admins"]}]}
     document["sessions"] = [{"name": "site", "issuer": "sandbox", "client_credentials": True}]
     document["limits"] = {"duplicates": "1/1h"}
+    document["profiles"]["storage"] = {"type": "access-token", "lifetime": "10m", "audiences": list(STORAGE)}
+    document["profiles"]["longer"] = {
+        "type": "access-token",
+        "lifetime": "24h",
+        "max_lifetime": "24h",
+        "audiences": list(STORAGE),
+    }
+    for rule in document["mapping"]:
+        rule["profiles"] += ["storage", "longer"]
 
 
 @pytest.fixture(scope="module")
@@ -233,13 +243,17 @@ class Ask:
 
 
 def _form(**changed: str) -> bytes:
-    fields = {"grant_type": GRANT_TYPE, "subject_token_type": ACCESS_TOKEN, **changed}
+    fields = {"grant_type": GRANT_TYPE, "subject_token_type": ACCESS_TOKEN_TYPE, **changed}
     return urlencode({name: value for name, value in fields.items() if value}).encode()
 
 
 def _exchange(status: int, **changed: str) -> Ask:
     """Return a token exchange; a name in capitals stands for a token of this user's."""
     return Ask("POST", TOKEN_PATH, status, headers=FORM, body=_form(**{"subject_token": "JANE", **changed}))
+
+
+def _access_token(status: int, **changed: str) -> Ask:
+    return _exchange(status, requested_token_type=ACCESS_TOKEN_TYPE, **changed)
 
 
 def _document(**fields: object) -> bytes:
@@ -251,7 +265,7 @@ def _identity(act: str, *first: Ask) -> Ask:
     return Ask("POST", f"/admin/v1/identities/{act}", 200, "admin", body=body, first=first)
 
 
-PROXY, WHOAMI, CA = "/v1/proxy", "/v1/whoami", "/trust/ca.pem"
+PROXY, WHOAMI, CA, REDEEM = "/v1/proxy", "/v1/whoami", "/trust/ca.pem", "/v1/credentials/x509/redeem"
 SESSIONS, CREDENTIALS, MAPFILE = "/admin/v1/sessions", "/admin/v1/credentials", "/admin/v1/mapfiles/{format}"
 REVOKE_SESSION, REVOKE_CREDENTIAL = "/admin/v1/sessions/{id}/revoke", "/admin/v1/credentials/{serial}/revoke"
 OPEN, REVOKE, RESTORE = (
@@ -266,6 +280,25 @@ ASKS = {
     "token": _exchange(200),
     "token shortened": _exchange(200, profile="short", lifetime="3600"),
     "idtoken": _exchange(200, requested_token_type=CONDOR_IDTOKEN_TYPE),
+    "access token": _access_token(200),
+    "access token as asked": _access_token(200, audience=STORAGE[1], scope="storage.read:/cms", lifetime="600"),
+    "access token for a resource": _access_token(200, resource=STORAGE[1]),
+    "access token shortened": _access_token(200, profile="longer"),
+    "access token for another": _access_token(400, audience="https://elsewhere.example"),
+    "access token to write": _access_token(400, scope="storage.modify:/"),
+    "access token to refresh": _access_token(400, scope="storage.read:/ offline_access"),
+    "access token for too long": _access_token(400, lifetime="1000000"),
+    "access token of another type": _access_token(400, profile="pilot"),
+    "access token for a csr": _access_token(400, csr="garbage"),
+    "access token for two in one": _access_token(400, audience=" ".join(STORAGE)),
+    "access token for what cannot be read": _access_token(400, resource="https://\u202excache.example"),
+    "access token for a long name": _access_token(400, audience="x" * 256),
+    "access token for many": Ask(
+        "POST", TOKEN_PATH, 400, headers=FORM, body=_form() + b"".join(b"&audience=%d" % n for n in range(101))
+    ),
+    "access token to do a lot": _access_token(400, scope=" ".join(f"storage.read:/{n}" for n in range(101))),
+    "access token in vain": _access_token(400, subject_token="NOBODY"),
+    "idtoken for an audience": _exchange(400, requested_token_type=CONDOR_IDTOKEN_TYPE, audience=STORAGE[0]),
     "no subject token": _exchange(400, subject_token=""),
     "malformed subject token": _exchange(400, subject_token="garbage"),
     "another grant": _exchange(400, grant_type="password"),
@@ -290,6 +323,14 @@ ASKS = {
     "whoami": Ask("GET", WHOAMI, 200, "jane"),
     "whoami refused": Ask("GET", WHOAMI, 200, "nobody"),
     "whoami expired": Ask("GET", WHOAMI, 401, "expired"),
+    "redeemed": Ask("POST", REDEEM, 200, "jane", body=b"{}"),
+    "redeemed without a body": Ask("POST", REDEEM, 200, "jane"),
+    "redeemed by a credmon": Ask("POST", REDEEM, 200, "credmon"),
+    "a credmon elsewhere": Ask("POST", PROXY, 401, "credmon"),
+    "redeem expired": Ask("POST", REDEEM, 401, "expired"),
+    "redeem refused": Ask("POST", REDEEM, 403, "nobody"),
+    "redeem no json": Ask("POST", REDEEM, 400, "jane", body=b"garbage"),
+    "redeem what is asked for": Ask("POST", REDEEM, 400, "jane", body=_document(profile="pilot")),
     "ca": Ask("GET", CA, 200),
     "ca known": Ask("GET", CA, 304, headers=KNOWN),
     "crl": Ask("GET", "/trust/crl.der", 200),
@@ -371,6 +412,8 @@ class Caller:
             return self.iam.token(scope="openid profile")
         if who == "expired":
             return self.iam.crafted(claims={"exp": 1_000_000_000})
+        if who == "credmon":
+            return self.iam.token(audience=CREDMON_AUDIENCE)
         if who == "stranger":
             return self.iam.crafted("joe", claims={"sub": "suspended"})
         return self.iam.token(who)
@@ -452,10 +495,23 @@ def test_the_issuer_fails(caller: Caller, iam: LiveIam) -> None:
     iam.fault(Fault(endpoint="token", grant="token_exchange", status=503, body="html", retry_after="1"))
     caller.ask(Ask("GET", PROXY, 503, "joe"))
     caller.ask(Ask("POST", PROXY, 503, "joe"))
+    caller.ask(Ask("POST", REDEEM, 503, "joe"))
     caller.ask(_exchange(503, subject_token=iam.token("joe")))
+    caller.ask(_access_token(503, subject_token=iam.token("joe")))
     iam.clear_faults()
     joe = iam.token("joe")
     wait_for(lambda: caller.web.get(PROXY, joe).status == 200 or None, lambda: "IAM is back and not used")
+
+
+def test_redeemed_by_who_is_revoked(caller: Caller, iam: LiveIam) -> None:
+    joe = {"issuer": "sandbox", "subject": iam.config.user("joe").sub, "reason": "test"}
+    caller.ask(Ask("POST", REVOKE, 200, "admin", body=_document(**joe)))
+    try:
+        assert caller.ask(Ask("POST", REDEEM, 404, "joe")).code == "subject_revoked"
+        caller.ask(Ask("GET", PROXY, 403, "joe"))
+        caller.ask(_access_token(400, subject_token=iam.token("joe")))
+    finally:
+        caller.ask(Ask("POST", RESTORE, 200, "admin", body=_document(**joe)))
 
 
 def test_a_configuration_that_is_wrong_is_told(caller: Caller, daemon: Daemon) -> None:

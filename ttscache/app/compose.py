@@ -4,40 +4,50 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from proxy_gen.keys import KeyKind
 from proxy_gen.pool import KeyPool
 from ttscache.app.authorities import open_attributes, open_authority, open_local, reserved_names
 from ttscache.app.stores import open_store, require_usable
 from ttscache.authority.generations import Generations
+from ttscache.broker.access_tokens import AccessTokens
 from ttscache.broker.administration import Administration
-from ttscache.broker.cache import CredentialCache
+from ttscache.broker.cache import Cache
+from ttscache.broker.caches import Caches
+from ttscache.broker.codec import PROXY, TOKEN
 from ttscache.broker.credentials import CredentialBroker
 from ttscache.broker.figures import Figures
 from ttscache.broker.idtokens import IdTokens
 from ttscache.broker.issuers import ExchangingIssuer
 from ttscache.broker.limits import Allowances
+from ttscache.broker.members import Members
 from ttscache.broker.minting import Mint
 from ttscache.broker.ownership import Owners
 from ttscache.broker.policy import Policy
 from ttscache.broker.publishing import Publisher
 from ttscache.broker.readiness import Readiness, Status
+from ttscache.broker.reception import Reception
 from ttscache.broker.renewals import Renewals
 from ttscache.broker.revocations import Revocations
 from ttscache.broker.session_records import SessionRecords
 from ttscache.broker.sessions import Sessions
 from ttscache.broker.standing import StandingSessions
-from ttscache.config.settings import IssuerConfiguration, ManagedProxyAuthority, Settings
+from ttscache.broker.workloads import Workloads
+from ttscache.config.settings import AccessTokenProfile, IssuerConfiguration, ManagedProxyAuthority, Settings
 from ttscache.identity.verifier import Issuer, TokenVerifier, identity_of
+from ttscache.net.authorized import AuthorizedFetcher
 from ttscache.net.deadline import Deadline
 from ttscache.net.fetch import Fetcher
 from ttscache.server.services import Memory, Services
 from ttscache.store.base import Store
+from ttscache.upstream.scim import GroupDirectory
 from ttscache.upstream.token_endpoint import TokenEndpoint
+from ttscache.upstream.token_review import TokenReviews
 
 
 class _Fetchers:
@@ -93,14 +103,18 @@ def compose(
     attributes = open_attributes(settings, generations, fetchers)
     owners = Owners(store, time.time, reserved_names(settings, generations))
     mint = Mint(authority.parents, attributes, owners, pools, time.time)
-    cache = CredentialCache(store, time.time, renewals, revocations.is_revoked)
-    if previous is not None:
-        cache.adopt(previous.cache)
-        standing.adopt(previous.standing)
-    policy, idtokens = Policy(settings.rules, settings.profiles), IdTokens(time.time)
-    broker = CredentialBroker(
-        policy, issuers.exchanging, sessions, mint, cache, idtokens, revocations, memory.allowances
+    caches = Caches(
+        Cache(PROXY, store, time.time, renewals, lambda proxy: revocations.is_revoked(proxy.eec_serial)),
+        Cache(TOKEN, store, time.time, renewals),
     )
+    if previous is not None:
+        caches.adopt(previous.caches)
+        standing.adopt(previous.standing)
+    policy = Policy(settings.rules, settings.profiles)
+    reception = Reception(issuers.exchanging, sessions, standing, revocations, memory.allowances)
+    broker = CredentialBroker(policy, reception, mint, caches.proxies, IdTokens(time.time))
+    access_tokens = AccessTokens(policy, reception, caches.access_tokens, time.time)
+    members = _members(settings, issuers, fetchers)
     publisher = Publisher(authority.source, attributes.files, time.time)
 
     async def background() -> None:
@@ -114,8 +128,12 @@ def compose(
         memory=memory,
         exchanging=issuers.exchanging,
         standing=standing,
-        cache=cache,
+        caches=caches,
+        reception=reception,
+        workloads=Workloads(settings.workloads, standing, _reviews(settings, fetchers)),
         broker=broker,
+        access_tokens=access_tokens,
+        members=members,
         publisher=publisher,
         readiness=Readiness(
             store, issuers.checks(), authority.status, standing.status, revocations.is_relied_on, time.time
@@ -124,17 +142,19 @@ def compose(
         figures=Figures(sessions, renewals, issuers.exchanging, pools),
         store=store,
         background=background,
-        close=lambda: _close(renewals, broker, publisher, issuers, fetchers),
+        close=lambda: _close((renewals, access_tokens, broker, publisher, members), issuers, fetchers),
     )
 
 
-async def _close(
-    renewals: Renewals, broker: CredentialBroker, publisher: Publisher, issuers: _Issuers, fetchers: _Fetchers
-) -> None:
+class _Draining(Protocol):
+    async def drain(self) -> None: ...
+
+
+async def _close(rooms: Iterable[_Draining | None], issuers: _Issuers, fetchers: _Fetchers) -> None:
     """Wait for what is under way, and close what is open."""
-    await renewals.drain()
-    await broker.drain()
-    await publisher.drain()
+    for room in rooms:
+        if room is not None:
+            await room.drain()
     for issuer in issuers.all.values():
         await issuer.jwks.close()
     await fetchers.close()
@@ -156,7 +176,7 @@ def _memory(settings: Settings, store: Store, previous: Services | None) -> Memo
 
 
 def _issuers(settings: Settings, fetchers: _Fetchers, previous: Services | None) -> _Issuers:
-    issuers = {c.identity.name: Issuer(c.identity, fetchers(c.identity.ca_file)) for c in settings.issuers}
+    issuers = {c.identity.name: Issuer(c.identity, _issuer_fetcher(c, fetchers)) for c in settings.issuers}
     for name, issuer in issuers.items():
         if previous is not None and name in previous.issuers:
             issuer.adopt(previous.issuers[name])
@@ -187,7 +207,34 @@ def _exchanging(
         inspect=lambda token, deadline: verifier.inspect(token, name, deadline),
         identify=lambda claims: identity_of("", claims, configuration.identity),
         keeps_access_token=isinstance(settings.authority, ManagedProxyAuthority),
+        hands_out_tokens=any(isinstance(profile, AccessTokenProfile) for profile in settings.profiles.values()),
     )
+
+
+def _issuer_fetcher(configuration: IssuerConfiguration, fetchers: _Fetchers) -> Fetcher | AuthorizedFetcher:
+    """Return what fetches an issuer's keys; a cluster's shows them to who presents a token of its own."""
+    fetcher, api = fetchers(configuration.identity.ca_file), configuration.api
+    return fetcher if api is None else AuthorizedFetcher(fetcher, configuration.identity.url, api.token)
+
+
+def _reviews(settings: Settings, fetchers: _Fetchers) -> dict[str, TokenReviews]:
+    """Return what asks the clusters that are to be asked of each token."""
+    reviewing = [c for c in settings.issuers if c.api is not None and c.api.review]
+    return {
+        c.identity.name: TokenReviews(c.identity.name, c.identity.url, fetcher, c.identity.audiences)
+        for c in reviewing
+        if isinstance(fetcher := _issuer_fetcher(c, fetchers), AuthorizedFetcher)
+    }
+
+
+def _members(settings: Settings, issuers: _Issuers, fetchers: _Fetchers) -> Members | None:
+    """Return who reads the groups of the issuer that old clients' session is of."""
+    if settings.legacy is None:
+        return None
+    (name,) = {each.issuer for each in settings.sessions if each.name == settings.legacy.session}
+    configured = next(c.identity for c in settings.issuers if c.identity.name == name)
+    directory = GroupDirectory(name, configured.url, fetchers(configured.ca_file))
+    return Members(issuers.exchanging[name].endpoint, directory)
 
 
 class _IssuerCheck:

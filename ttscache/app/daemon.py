@@ -9,7 +9,7 @@ import logging
 import signal
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,15 @@ from proxy_gen.keys import KeyKind
 from proxy_gen.pool import KeyPool
 from ttscache.app.authorities import open_local
 from ttscache.app.compose import compose
-from ttscache.app.listener import listening_socket, reload_certificate, tls_context, unix_listener, url_of
+from ttscache.app.listener import (
+    listening_socket,
+    reload_certificate,
+    tcp_listener,
+    tcp_url,
+    tls_context,
+    unix_listener,
+    url_of,
+)
 from ttscache.app.stores import open_store, require_usable
 from ttscache.authority.generations import Generations
 from ttscache.broker.publishing import Published
@@ -30,7 +38,8 @@ from ttscache.config.settings import AdminSettings, ProxyProfile, Settings
 from ttscache.durable import write_atomically
 from ttscache.errors import ConfigurationError, StoreUnavailableError
 from ttscache.net.deadline import Deadline
-from ttscache.server.application import Runner, admin_application, application
+from ttscache.sdnotify import READY, STOPPING, WATCHDOG, notify, reloading, status, watchdog_interval
+from ttscache.server.application import Runner, admin_application, application, legacy_application
 from ttscache.server.services import Current, Services
 
 _log = logging.getLogger(__name__)
@@ -65,14 +74,15 @@ class Daemon:
         self._stop = asyncio.Event()
         self._current: Current | None = None
         self.url = ""
+        self.legacy_url: str | None = None
 
     async def run(
         self, ready_file: Path | None = None, before_ready: Callable[[], Awaitable[Mapping[str, str]]] | None = None
     ) -> None:
         """Serve until :meth:`stop`, or SIGTERM or SIGINT; SIGHUP reloads.
 
-        ``ready_file`` is written when everything answers: JSON with `url`, and what ``before_ready`` returns.
-        Raises ConfigurationError when the address cannot be listened on.
+        ``ready_file`` is written when everything answers: JSON with `url`, `legacy_url` where old clients are served,
+        and what ``before_ready`` returns. Raises ConfigurationError when the address cannot be listened on.
         """
         _forget(ready_file)
         try:
@@ -83,14 +93,25 @@ class Daemon:
                 current = self._current = Current(self._compose(self._settings), self.reload)
                 runners = [await _started(application(current), listener, self._tls)]
                 try:
-                    if (path := self._settings.admin.socket) is not None:
-                        at_home = sockets.enter_context(unix_listener(path, "admin.socket", mode=0o600))
-                        runners.append(await _started(admin_application(current), at_home, None))
+                    runners += [await _started(*each) for each in self._others(current, sockets)]
                     await self._serve(current, ready_file, before_ready)
                 finally:
                     await self._end(runners, current)
         finally:
             await self._close()
+
+    def _others(
+        self, current: Current, sockets: ExitStack
+    ) -> Iterator[tuple[web.Application, socket.socket, ssl.SSLContext | None]]:
+        """Listen for administrators at home, and for old clients, where the configuration says so."""
+        if (path := self._settings.admin.socket) is not None:
+            at_home = sockets.enter_context(unix_listener(path, "admin.socket", mode=0o600))
+            yield admin_application(current), at_home, None
+        if (legacy := self._settings.legacy) is not None:
+            tls = None if legacy.plaintext else self._tls
+            listener = sockets.enter_context(tcp_listener(legacy.host, legacy.port, "legacy.listen"))
+            self.legacy_url = tcp_url(listener, "http" if tls is None else "https")
+            yield legacy_application(current), listener, tls
 
     async def published(self) -> Published:
         """Return what consumers must trust, while the daemon runs."""
@@ -116,7 +137,11 @@ class Daemon:
         A wrong one changes nothing; returns its mistakes, of which there are none when it was reloaded.
         """
         async with self._reloading:
-            return await self._reload()
+            notify(reloading())
+            try:
+                return await self._reload()
+            finally:
+                notify(READY)
 
     async def _reload(self) -> tuple[str, ...]:
         current = self._running
@@ -130,6 +155,7 @@ class Daemon:
         except ConfigurationError as error:
             for mistake in error.mistakes:
                 _log.warning("reload_refused", extra={"mistake": mistake})
+            notify(status(f"serving {self.url}; not reloaded, mistakes: {len(error.mistakes)}"))
             return error.mistakes
         previous = current.services
         self._settings, self._generations = settings, generations
@@ -138,6 +164,7 @@ class Daemon:
         self._spawn(_warm(current.services))
         self._replaced.append(previous)
         self._spawn(self._close_later(previous))
+        notify(status(f"serving {self.url}"))
         _log.info("reloaded")
         return ()
 
@@ -155,16 +182,20 @@ class Daemon:
     ) -> None:
         self._handle_signals()
         self._spawn(self._sweep_regularly())
+        self._spawn(_calm_watchdog())
         await _warm(current.services)
         self._look_after(current.services)
-        ready = {"url": self.url, **(await before_ready() if before_ready is not None else {})}
+        legacy = {} if self.legacy_url is None else {"legacy_url": self.legacy_url}
+        ready = {"url": self.url, **legacy, **(await before_ready() if before_ready is not None else {})}
         if ready_file is not None:
             write_atomically(ready_file, json.dumps(ready).encode(), mode=0o644)
         # what was made up to here lives as long as the daemon: the collector need not walk over it again and again
         gc.collect()
         gc.freeze()
         _log.info("serving", extra={"url": self.url})
+        notify(READY, status(f"serving {self.url}"))
         await self._stop.wait()
+        notify(STOPPING, status("draining"))
         current.draining = True
         await asyncio.sleep(_DRAIN_SECONDS)
 
@@ -256,6 +287,8 @@ def require_reloadable(before: Settings, after: Settings) -> None:
         mistakes.append("server.listen, and whether there is server.tls, change with a restart only")
     if (before.admin.socket, before.admin.client_ca) != (after.admin.socket, after.admin.client_ca):
         mistakes.append("admin.socket and admin.client_ca change with a restart only")
+    if _old_clients(before) != _old_clients(after):
+        mistakes.append("legacy.listen, legacy.plaintext, and whether there is legacy, change with a restart only")
     if replace(before.store, stale_for=0) != replace(after.store, stale_for=0):
         mistakes.append("store (but stale_for) changes with a restart only")
     if mistakes:
@@ -265,6 +298,19 @@ def require_reloadable(before: Settings, after: Settings) -> None:
 def _address(settings: Settings) -> tuple[object, ...]:
     server = settings.server
     return server.host, server.port, server.unix_path, server.tls is None
+
+
+def _old_clients(settings: Settings) -> tuple[object, ...] | None:
+    legacy = settings.legacy
+    return None if legacy is None else (legacy.host, legacy.port, legacy.plaintext)
+
+
+async def _calm_watchdog() -> None:
+    """Tell systemd that the event loop turns: it restarts a daemon whose loop hangs."""
+    interval = watchdog_interval()
+    while interval is not None:
+        notify(WATCHDOG)
+        await asyncio.sleep(interval)
 
 
 async def _warm(services: Services) -> None:

@@ -10,10 +10,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ttscache.config.certificates import CertificateFileError, load_certificate, server_context
-from ttscache.config.settings import ServerSettings, Settings, TlsSettings
+from ttscache.config.settings import Settings, TlsSettings
 from ttscache.errors import ConfigurationError
 
 _BACKLOG = 4096
+
+
+@contextmanager
+def tcp_listener(host: str, port: int, setting: str) -> Iterator[socket.socket]:
+    """Listen on a host's port. Raises ConfigurationError when that is not possible."""
+    try:
+        listener = _tcp_socket(host, port)
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host that is no name in the DNS
+        reason = str(error.strerror) if isinstance(error, OSError) else "not a host name"
+        raise _cannot_listen(setting, f"{host}:{port}", reason) from None
+    with listener:
+        yield listener
 
 
 @contextmanager
@@ -24,12 +36,7 @@ def listening_socket(settings: Settings) -> Iterator[socket.socket]:
         with unix_listener(server.unix_path, "server.listen", mode=0o660) as listener:
             yield listener
         return
-    try:
-        listener = _tcp_socket(server)
-    except (OSError, UnicodeError) as error:  # UnicodeError: a host that is no name in the DNS
-        reason = str(error.strerror) if isinstance(error, OSError) else "not a host name"
-        raise _cannot_listen("server.listen", f"{server.host}:{server.port}", reason) from None
-    with listener:
+    with tcp_listener(server.host, server.port, "server.listen") as listener:
         yield listener
 
 
@@ -51,8 +58,12 @@ def url_of(listener: socket.socket, settings: Settings) -> str:
     """Return the URL of a listener with its real port."""
     if settings.server.unix_path is not None:
         return f"http+unix:{settings.server.unix_path}"
+    return tcp_url(listener, "http" if settings.server.tls is None else "https")
+
+
+def tcp_url(listener: socket.socket, scheme: str) -> str:
+    """Return the URL of a TCP listener with its real port."""
     host, port = listener.getsockname()[:2]
-    scheme = "http" if settings.server.tls is None else "https"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
@@ -86,9 +97,9 @@ def _told() -> Iterator[None]:
         raise ConfigurationError((f"server.tls: {error}",)) from None
 
 
-def _tcp_socket(server: ServerSettings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
-    return socket.create_server((server.host, server.port), family=family, backlog=_BACKLOG)
+def _tcp_socket(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
 
 
 def _cannot_listen(setting: str, where: str, reason: str) -> ConfigurationError:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from proxy_gen.names import DistinguishedName
-from ttscache.broker.codec import decode_cached, decode_session, describe_parent
+from ttscache.broker.codec import PROXY, decode_session, describe_parent
 from ttscache.broker.keys import CREDENTIALS, PARENTS, SESSIONS, identity_digest
 from ttscache.broker.revocations import Revocation, Revocations, RevokedCertificate
 from ttscache.broker.sessions import Sessions
@@ -209,7 +209,7 @@ def _readable(decode: Callable[[bytes], _Value], record: Record) -> _Value | Non
 
 
 def _cached(key: str, value: bytes) -> KnownCredential:
-    cached = decode_cached(value)
+    cached = PROXY.decode(value)
     credential = cached.credential
     return KnownCredential(
         key=key,

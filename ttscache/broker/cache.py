@@ -7,14 +7,15 @@ import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
 
-from ttscache.broker.codec import CachedCredential, decode_cached, encode_cached
+from ttscache.broker.codec import Cached, Form
 from ttscache.broker.flights import Flights
 from ttscache.broker.leases import leased
 from ttscache.broker.renewals import Renewals
 from ttscache.errors import RecordUnreadableError, UnavailableError
 from ttscache.metrics import CACHE, RENEWALS
-from ttscache.model import Credential
+from ttscache.model import Credential, IssuedToken
 from ttscache.net.deadline import Deadline
 from ttscache.store.base import Store
 
@@ -30,7 +31,8 @@ _RENEWAL_PAUSE = 5.0
 # A clock that is this much behind a credential's issue has jumped back: what is cached may not be valid yet.
 _CLOCK_TOLERANCE = 240.0
 
-Mint = Callable[[], Awaitable[Credential]]
+_Issued = TypeVar("_Issued", Credential, IssuedToken)
+Mint: TypeAlias = Callable[[], Awaitable[_Issued]]
 # whether what was granted would be granted now, with nobody there who asks
 StillGranted = Callable[[], bool]
 
@@ -48,31 +50,41 @@ class Wanted:
 
 
 @dataclass(slots=True)
-class _Kept:
+class _Kept(Generic[_Issued]):
     """An entry, when somebody last asked for it here, and before when it is not renewed (POSIX seconds)."""
 
-    cached: CachedCredential
+    cached: Cached[_Issued]
     asked_at: float
     not_before: float = 0.0
 
 
-class CredentialCache:
-    """Credentials whose key the daemon made, by everything that changes the answer; in memory and in the store."""
+class Cache(Generic[_Issued]):
+    """Credentials of one kind, by everything that changes the answer; in memory and in the store."""
 
     def __init__(
-        self, store: Store, clock: Callable[[], float], renewals: Renewals, is_revoked: Callable[[int], bool]
+        self,
+        form: Form[_Issued],
+        store: Store,
+        clock: Callable[[], float],
+        renewals: Renewals,
+        is_revoked: Callable[[_Issued], bool] = lambda _: False,
     ) -> None:
-        """``is_revoked`` tells of the serial of an end-entity certificate."""
-        self._is_revoked = is_revoked
+        """``is_revoked`` tells of a credential that must not be served any more."""
+        self._form: Form[_Issued] = form
+        self._is_revoked: Callable[[_Issued], bool] = is_revoked
         self._store = store
         self._clock = clock
         self._renewals = renewals
         self._flights = Flights("credential")
-        self._entries: OrderedDict[str, _Kept] = OrderedDict()
+        self._entries: OrderedDict[str, _Kept[_Issued]] = OrderedDict()
 
     async def get(
-        self, wanted: Wanted, mint: Mint, deadline: Deadline, still_granted: StillGranted = lambda: True
-    ) -> CachedCredential:
+        self,
+        wanted: Wanted,
+        mint: Mint[_Issued],
+        deadline: Deadline,
+        still_granted: StillGranted = lambda: True,
+    ) -> Cached[_Issued]:
         """Return a credential that is served, minting it when there is none.
 
         At the soft age it is renewed, if somebody has asked for it in the last lifetime and it is ``still_granted``.
@@ -101,7 +113,7 @@ class CredentialCache:
                     self._plan(wanted, fresh, mint, still_granted)
                 return fresh
 
-    def adopt(self, previous: CredentialCache) -> None:
+    def adopt(self, previous: Cache[_Issued]) -> None:
         """Take over what is in memory: its keys tell whether it is still an answer."""
         self._entries = previous._entries
 
@@ -109,18 +121,24 @@ class CredentialCache:
         """Wait for what is under way."""
         await self._flights.drain()
 
-    def _is_served(self, entry: CachedCredential) -> bool:
+    def _is_served(self, entry: Cached[_Issued]) -> bool:
         in_time = entry.issued_at - _CLOCK_TOLERANCE <= self._clock() < entry.hard
-        return in_time and not self._is_revoked(entry.credential.eec_serial)
+        return in_time and not self._is_revoked(entry.credential)
 
-    def is_fresh(self, entry: CachedCredential) -> bool:
+    def is_fresh(self, entry: Cached[_Issued]) -> bool:
         """Tell whether an entry is served without being renewed."""
         return self._is_served(entry) and self._clock() < entry.soft
 
-    def _count(self, entry: CachedCredential) -> None:
+    def _count(self, entry: Cached[_Issued]) -> None:
         CACHE.labels("fresh" if self._clock() < entry.soft else "soft").inc()
 
-    def _plan(self, wanted: Wanted, entry: CachedCredential, mint: Mint, still_granted: StillGranted) -> None:
+    def _plan(
+        self,
+        wanted: Wanted,
+        entry: Cached[_Issued],
+        mint: Mint[_Issued],
+        still_granted: StillGranted,
+    ) -> None:
         """Plan the renewal at the soft age, for whoever is going to ask."""
 
         async def work() -> None:
@@ -134,24 +152,28 @@ class CredentialCache:
         self._renewals.plan(("credential", wanted.key), at=at, until=entry.hard, work=work)
 
     async def _renew_behind(
-        self, wanted: Wanted, entry: CachedCredential, mint: Mint, still_granted: StillGranted
+        self,
+        wanted: Wanted,
+        entry: Cached[_Issued],
+        mint: Mint[_Issued],
+        still_granted: StillGranted,
     ) -> None:
         task, _ = self._flights.start(wanted.key, lambda: self._renew(wanted, entry, mint))
         self._plan(wanted, await task, mint, still_granted)
 
-    async def _renew(self, wanted: Wanted, entry: CachedCredential, mint: Mint) -> CachedCredential:
+    async def _renew(self, wanted: Wanted, entry: Cached[_Issued], mint: Mint[_Issued]) -> Cached[_Issued]:
         """Renew behind: whatever fails, the credential there is stays, and is not tried again at once."""
         renewed = entry
         try:
             renewed = await self._load_or_mint(wanted, mint)
         finally:
-            done = renewed.credential.serial != entry.credential.serial
+            done = renewed.issued_at != entry.issued_at
             RENEWALS.labels("done" if done else "failed").inc()
             if not done and (kept := self._entries.get(wanted.key)) is not None:
                 kept.not_before = self._clock() + _RENEWAL_PAUSE
         return renewed
 
-    async def _load_or_mint(self, wanted: Wanted, mint: Mint) -> CachedCredential:
+    async def _load_or_mint(self, wanted: Wanted, mint: Mint[_Issued]) -> Cached[_Issued]:
         key = wanted.key
         stored = await self._load(key)
         if stored is not None and self.is_fresh(stored):
@@ -161,25 +183,25 @@ class CredentialCache:
                 stored = await self._load(key)
                 if stored is None or not self.is_fresh(stored):
                     minted = self._aged(await mint(), wanted)
-                    await self._store.put(key, encode_cached(minted), expires_at=minted.hard)
+                    await self._store.put(key, self._form.encode(minted), expires_at=minted.hard)
                     stored = minted
         except UnavailableError:
             if stored is None or not self._is_served(stored):
                 raise
         return self._hold(key, stored)
 
-    async def _load(self, name: str) -> CachedCredential | None:
+    async def _load(self, name: str) -> Cached[_Issued] | None:
         try:
             record = await self._store.get(name)
-            return None if record is None else decode_cached(record.value)
+            return None if record is None else self._form.decode(record.value)
         except RecordUnreadableError:
             _log.warning("record_unreadable", extra={"kind": "credential"})
             return None  # it can be made again
 
-    def _aged(self, credential: Credential, wanted: Wanted) -> CachedCredential:
+    def _aged(self, credential: _Issued, wanted: Wanted) -> Cached[_Issued]:
         now = self._clock()
         life = max(0.0, credential.not_after - now)
-        return CachedCredential(
+        return Cached(
             credential=credential,
             issued_at=now,
             soft=now + life * random.uniform(*_SOFT_SHARE),  # noqa: S311 - jitter
@@ -187,7 +209,7 @@ class CredentialCache:
             owner=wanted.owner,
         )
 
-    def _hold(self, key: str, entry: CachedCredential) -> CachedCredential:
+    def _hold(self, key: str, entry: Cached[_Issued]) -> Cached[_Issued]:
         previous = self._entries.get(key)
         if previous is None:
             self._entries[key] = _Kept(entry, self._clock())

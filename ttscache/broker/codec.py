@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -15,20 +15,21 @@ from proxy_gen.keys import load_private_key, private_pem
 from proxy_gen.pci import proxy_cert_info
 from ttscache.broker.orders import Parent
 from ttscache.errors import RecordUnreadableError
-from ttscache.model import Credential, Identity, Session, SessionState
+from ttscache.model import Credential, Identity, IssuedToken, Session, SessionState
 
 _FORMAT = 1
 _Value = TypeVar("_Value")
+_Issued = TypeVar("_Issued", Credential, IssuedToken)
 
 
 @dataclass(frozen=True)
-class CachedCredential:
+class Cached(Generic[_Issued]):
     """A credential with its two ages, in POSIX seconds: after ``soft`` renewed behind, after ``hard`` not served.
 
     ``owner`` is whose it is: name of the issuer, and subject.
     """
 
-    credential: Credential
+    credential: _Issued
     issued_at: float
     soft: float
     hard: float
@@ -84,26 +85,39 @@ def _described(parent: Parent, identity: Identity) -> dict[str, Any]:
     return {"chain": chain, "owner": {"issuer": identity.issuer, "subject": identity.subject}}
 
 
-def encode_cached(cached: CachedCredential) -> bytes:
-    """Return a cached credential's record; it holds the private key."""
-    credential = {**asdict(cached.credential), "pem": cached.credential.pem.decode()}
-    ages = {"issued_at": cached.issued_at, "soft": cached.soft, "hard": cached.hard}
-    return _encode({"credential": credential, **ages, "owner": cached.owner})
+@dataclass(frozen=True)
+class Form(Generic[_Issued]):
+    """How one kind of credential stands in a record."""
+
+    write: Callable[[_Issued], dict[str, Any]]
+    read: Callable[[dict[str, Any]], _Issued]
+
+    def encode(self, cached: Cached[_Issued]) -> bytes:
+        """Return a cached credential's record; it holds the private key, or the token."""
+        ages = {"issued_at": cached.issued_at, "soft": cached.soft, "hard": cached.hard}
+        return _encode({"credential": self.write(cached.credential), **ages, "owner": cached.owner})
+
+    def decode(self, value: bytes) -> Cached[_Issued]:
+        """Read a cached credential's record."""
+        return _decode(
+            value,
+            lambda fields: Cached(
+                **{**fields, "credential": self.read(fields["credential"]), "owner": tuple(fields["owner"])}
+            ),
+        )
 
 
-def decode_cached(value: bytes) -> CachedCredential:
-    """Read a cached credential's record."""
-    return _decode(
-        value,
-        lambda fields: CachedCredential(
-            **{**fields, "credential": _credential(fields["credential"]), "owner": tuple(fields["owner"])}
-        ),
-    )
-
-
-def _credential(raw: dict[str, Any]) -> Credential:
+def _read_proxy(raw: dict[str, Any]) -> Credential:
     lists = {name: tuple(raw[name]) for name in ("fqans", "shortened_by")}
     return Credential(**{**raw, **lists, "pem": raw["pem"].encode()})
+
+
+def _read_token(raw: dict[str, Any]) -> IssuedToken:
+    return IssuedToken(**{**raw, **{name: tuple(raw[name]) for name in ("scopes", "shortened_by")}})
+
+
+PROXY: Form[Credential] = Form(lambda proxy: {**asdict(proxy), "pem": proxy.pem.decode()}, _read_proxy)
+TOKEN: Form[IssuedToken] = Form(asdict, _read_token)
 
 
 def encode_fields(fields: dict[str, Any]) -> bytes:

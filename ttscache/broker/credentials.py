@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from proxy_gen.voms.fqan import Fqan
-from ttscache.broker.cache import CredentialCache, Wanted
-from ttscache.broker.codec import CachedCredential
+from ttscache.broker.cache import Cache, Wanted
+from ttscache.broker.codec import Cached
 from ttscache.broker.idtokens import IdTokens, TokenOrder
-from ttscache.broker.issuers import ExchangingIssuer
 from ttscache.broker.keys import credential_key, digest
 from ttscache.broker.lifetimes import asked_lifetime
-from ttscache.broker.limits import Allowances
 from ttscache.broker.minting import Mint
 from ttscache.broker.orders import MintingOrder
-from ttscache.broker.policy import Policy, carried_fqans, substance
-from ttscache.broker.revocations import Revocations
-from ttscache.broker.sessions import SessionGoneError, Sessions
+from ttscache.broker.policy import Policy, carried_fqans, still_grants, substance
+from ttscache.broker.reception import Asker, LeaderError, Reception, on_own_account, persistently
 from ttscache.config.settings import IdTokenProfile, Profile, ProxyProfile
-from ttscache.errors import RateLimitedError, SessionLostError, TtsError
+from ttscache.errors import RateLimitedError
 from ttscache.metrics import CACHE, ISSUED
 from ttscache.model import Credential, CredentialRequest, Decision, Identity, IssuedToken, Session
 from ttscache.net.deadline import Deadline
 
-_Issued = TypeVar("_Issued")
 # An RSA key, a signature, a few writes; and a refresh that an issuer takes its time for.
 _MINT_SECONDS = 60.0
 _MAX_IN_MEMORY = 10_000
-_SESSION_TRIES = 3
 # As long as a session is relied upon without being read again.
 _WARM_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """Who presents a token, and from which address."""
-
-    identity: Identity
-    subject_token: str
-    peer: str
 
 
 @dataclass(eq=False, slots=True)
@@ -62,7 +46,7 @@ class _Plan:
     limited: bool
     fqans: Mapping[str, tuple[Fqan, ...]]
     base: str | None = None
-    served: CachedCredential | None = None
+    served: Cached[Credential] | None = None
     until: float = 0.0
     changes: int = 0
 
@@ -71,25 +55,14 @@ class CredentialBroker:
     """Decides, finds or opens the session, and returns a credential from the cache or the mint."""
 
     def __init__(
-        self,
-        policy: Policy,
-        issuers: Mapping[str, ExchangingIssuer],
-        sessions: Sessions,
-        mint: Mint,
-        cache: CredentialCache,
-        idtokens: IdTokens,
-        revocations: Revocations,
-        allowances: Allowances,
+        self, policy: Policy, reception: Reception, mint: Mint, cache: Cache[Credential], idtokens: IdTokens
     ) -> None:
-        """``issuers`` are those with which sessions are held."""
         self.policy = policy
-        self._issuers = issuers
-        self._sessions = sessions
+        self._reception = reception
+        self._sessions = reception.sessions
         self._mint = mint
         self._cache = cache
         self._idtokens = idtokens
-        self._revocations = revocations
-        self._allowances = allowances
         self._plans: OrderedDict[tuple[str, CredentialRequest], _Plan] = OrderedDict()
 
     @property
@@ -107,20 +80,15 @@ class CredentialBroker:
         One whose key the daemon makes is cached; for a CSR it is signed anew, on the same session and EEC. Raises
         any of the errors of :mod:`ttscache.errors` but those of tokens.
         """
-        await self.require_welcome(asker.identity)
+        await self._reception.require_welcome(asker.identity)
         if request.csr is None and (warm := self._warm(asker.identity, request)) is not None:
             return warm
-        return await _persistently(lambda: self._issue(asker, request, deadline))
+        return await persistently(lambda: self._issue(asker, request, deadline))
 
     async def issue_idtoken(self, asker: Asker, request: CredentialRequest, deadline: Deadline) -> IssuedToken:
         """Return an HTCondor IDTOKEN for who asks. Raises as :meth:`issue`."""
-        await self.require_welcome(asker.identity)
-        return await _persistently(lambda: self._issue_idtoken(asker, request, deadline))
-
-    async def require_welcome(self, identity: Identity) -> None:
-        """Raise SubjectRevokedError for who is revoked, StoreUnavailableError when that is not known."""
-        issuer = self._issuers.get(identity.issuer)
-        await self._revocations.require(identity, None if issuer is None else issuer.session_key(identity))
+        await self._reception.require_welcome(asker.identity)
+        return await persistently(lambda: self._issue_idtoken(asker, request, deadline))
 
     async def drain(self) -> None:
         """Wait for everything that is under way behind the scenes."""
@@ -133,37 +101,25 @@ class CredentialBroker:
         decision = self.policy.decide(identity)
         profile = self.policy.profile(decision, request, IdTokenProfile)
         lifetime = asked_lifetime(profile, request.lifetime)
-        self._allowances.issue(identity.issuer, identity.subject, asker.peer)
-        session = await self._session(asker, deadline)
-        if session is not None:
-            session = await self._sessions.confirmed(session, deadline)
+        self._reception.charge(asker)
+        session = await self._reception.confirmed_session(asker, deadline)
         order = TokenOrder(identity, decision, profile, lifetime, _limits(identity, profile, session))
         issued = await self._idtokens.issue(order)
         ISSUED.labels(profile.name).inc()
         return issued
-
-    async def _session(self, asker: Asker, deadline: Deadline) -> Session | None:
-        if asker.identity.issuer not in self._issuers:
-            return None
-        identity = asker.identity
-
-        def charge() -> None:
-            self._allowances.issue(identity.issuer, identity.subject, asker.peer)
-
-        return await self._sessions.current(identity, asker.subject_token, deadline, charge)
 
     async def _issue(self, asker: Asker, request: CredentialRequest, deadline: Deadline) -> Credential:
         plan = self._plan(asker.identity, request)
         if request.csr is not None:
             return await self._issue_for_csr(plan, asker, request.csr, deadline)
         changes = self._sessions.changes
-        session = await self._session(asker, deadline)
+        session = await self._reception.session(asker, deadline)
 
         async def mint() -> Credential:
             try:
-                self._allowances.issue(plan.identity.issuer, plan.identity.subject, asker.peer)
+                self._reception.charge(asker)
             except RateLimitedError as limited:
-                raise _LeaderLimitedError(asker, limited) from None
+                raise LeaderError(asker, limited) from None
             # not this caller's deadline: others may have joined, and the outcome is kept
             own = Deadline.after(_MINT_SECONDS)
             return await self._handed_out(
@@ -179,30 +135,21 @@ class CredentialBroker:
         def still_granted() -> bool:
             return self._still_granted(plan)
 
-        served = await self._served(asker, lambda: self._cache.get(wanted, mint, deadline, still_granted))
+        served = await on_own_account(asker, lambda: self._cache.get(wanted, mint, deadline, still_granted))
         plan.served, plan.until, plan.changes = served, time.monotonic() + _WARM_SECONDS, changes
         return served.credential
 
-    async def _served(self, asker: Asker, attempt: Callable[[], Awaitable[CachedCredential]]) -> CachedCredential:
-        """Return what is served; that another, whose flight was joined, has used up his allowance is not our limit."""
-        while True:
-            try:
-                return await attempt()
-            except _LeaderLimitedError as error:
-                if error.leader is asker:
-                    raise error.limited from None
-
     async def _issue_for_csr(self, plan: _Plan, asker: Asker, csr: bytes, deadline: Deadline) -> Credential:
         identity = plan.identity
-        self._allowances.issue(identity.issuer, identity.subject, asker.peer)
+        self._reception.charge(asker)
         public_key = self._mint.accepted_key(csr, plan.profile)
-        self._allowances.duplicate(identity.issuer, identity.subject, plan.profile.name, public_key.der)
-        order = await self._order(plan, await self._session(asker, deadline), deadline)
+        self._reception.allowances.duplicate(identity.issuer, identity.subject, plan.profile.name, public_key.der)
+        order = await self._order(plan, await self._reception.session(asker, deadline), deadline)
         return await self._handed_out(plan, await self._mint.proxy_for_key(order, public_key, deadline))
 
     async def _handed_out(self, plan: _Plan, credential: Credential) -> Credential:
         """Return what was made, unless who it is for was revoked while it was being made."""
-        await self.require_welcome(plan.identity)
+        await self._reception.require_welcome(plan.identity)
         ISSUED.labels(credential.profile).inc()
         return credential
 
@@ -224,21 +171,10 @@ class CredentialBroker:
         return Wanted(key, (identity.issuer, identity.subject), plan.profile.min_lifetime)
 
     def _still_granted(self, plan: _Plan) -> bool:
-        """Tell whether the issuer's last word of the subject would get the same: nobody presents a token now."""
-        issuer = self._issuers.get(plan.identity.issuer)
-        if issuer is None:
-            return True  # it ends with the token in any case, or may outlive it
-        session = self._sessions.records.last(issuer.session_key(plan.identity))
-        if session is None or session.claims is None:
-            return False
-        try:
-            decision = self.policy.decide(issuer.identify(json.loads(session.claims)))
-        except TtsError:
-            return False
-        return substance(decision) == substance(plan.decision)
+        return still_grants(self.policy, self._reception.newest(plan.identity), plan.decision)
 
     async def _order(self, plan: _Plan, session: Session | None, deadline: Deadline) -> MintingOrder:
-        await self.require_welcome(plan.identity)  # also of a renewal, for which nobody has come to the door
+        await self._reception.require_welcome(plan.identity)  # also of a renewal, for which nobody has come to the door
         confirmed = None if session is None else await self._sessions.confirmed(session, deadline)
         return MintingOrder(
             identity=plan.identity,
@@ -274,20 +210,11 @@ class CredentialBroker:
         """Return the digest of everything that changes the answer but the session's generation."""
         identity, profile = plan.identity, plan.profile
         # without a session what is issued ends with the token, so that one of a longer life is another answer
-        without_session = identity.issuer not in self._issuers and not profile.outlive_token
+        without_session = identity.issuer not in self._reception.issuers and not profile.outlive_token
         ends_with = int(identity.expires_at) if without_session else 0
         carried = [(name, self._mint.attributes.generation(name), plan.fqans[name]) for name in plan.fqans]
         asked = (profile, plan.lifetime, plan.limited, ends_with, carried)
         return digest(identity.issuer, identity.subject, repr(substance(plan.decision)), repr(asked))
-
-
-class _LeaderLimitedError(Exception):
-    """Who began to mint has used up his allowance."""
-
-    def __init__(self, leader: Asker, limited: RateLimitedError) -> None:
-        super().__init__(str(limited))
-        self.leader = leader
-        self.limited = limited
 
 
 _FRESH = CACHE.labels("fresh")
@@ -297,13 +224,3 @@ def _limits(identity: Identity, profile: Profile, session: Session | None) -> di
     if session is not None:
         return {"session": session.ends_at}
     return {} if profile.outlive_token else {"token": identity.expires_at}
-
-
-async def _persistently(attempt: Callable[[], Awaitable[_Issued]]) -> _Issued:
-    """Try again where another caller or replica has ended the session: the token at hand may open the next."""
-    for _ in range(_SESSION_TRIES):
-        try:
-            return await attempt()
-        except SessionGoneError:
-            continue
-    raise SessionLostError("the session ended as soon as it was opened; try again")

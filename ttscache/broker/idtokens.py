@@ -45,10 +45,11 @@ class IdTokens:
             extra={
                 "issuer": order.identity.issuer,
                 "subject": order.identity.subject,
+                "pod": order.identity.pod_name,
                 "rule": order.decision.rule,
                 "token_subject": issued.subject,
                 "profile": order.profile.name,
-                "not_after": issued.expires_at,
+                "not_after": issued.not_after,
             },
         )
         return issued

@@ -12,11 +12,12 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-# under which all owners, sessions, parents and cached credentials are
+# under which all owners, sessions, parents, cached credentials and cached access tokens are
 OWNERS = "owner/"
 SESSIONS = "session/"
 PARENTS = "parent/"
 CREDENTIALS = "credential/"
+ACCESS_TOKENS = "access-token/"
 # the one record of who is refused
 REVOCATIONS = "revocations"
 # the one record of certificates that are on a CRL before their end
@@ -52,6 +53,11 @@ def parent_key(issuer: str, subject: str, generation: str, dn: str, authority: s
 def credential_key(issuer: str, subject: str, what: str) -> str:
     """A cached credential of an identity; ``what`` is the digest of everything else that changes the answer."""
     return f"{CREDENTIALS}{identity_digest(issuer, subject)}/{what}"
+
+
+def access_token_key(issuer: str, subject: str, what: str) -> str:
+    """A cached access token of an identity; ``what`` is as in :func:`credential_key`."""
+    return f"{ACCESS_TOKENS}{identity_digest(issuer, subject)}/{what}"
 
 
 def fingerprints(certificates: Iterable[x509.Certificate]) -> str:

@@ -164,6 +164,7 @@ def _log_issue(order: MintingOrder, credential: Credential) -> None:
         extra={
             "issuer": order.identity.issuer,
             "subject": order.identity.subject,
+            "pod": order.identity.pod_name,
             "rule": order.decision.rule,
             "dn": credential.identity,
             "account": credential.account,

@@ -80,7 +80,7 @@ class Opening:
             ends_at=now + issuer.policy.absolute if renewable else granted.expires_at,
             refresh_token=refresh_token,
             asked=issuer.asked,
-            access_token=answer.access_token if issuer.keeps_access_token else None,
+            access_token=answer.access_token if issuer.keeps_token_of(name) else None,
             access_ends_at=granted.expires_at,
             claims=json.dumps(granted.claims),
             name=name,

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
 from proxy_gen.errors import FqanRefusedError as NotAnFqanError
 from proxy_gen.voms.fqan import Fqan
-from ttscache.config.settings import IdTokenProfile, Profile, ProxyProfile
-from ttscache.errors import FqanRefusedError, ProfileRefusedError, ProfileUnknownError, RequestInvalidError
+from ttscache.config.settings import AccessTokenProfile, IdTokenProfile, Profile, ProxyProfile
+from ttscache.errors import (
+    FqanRefusedError,
+    MappingRefusedError,
+    ProfileRefusedError,
+    ProfileUnknownError,
+    RequestInvalidError,
+    TracedRefusalError,
+)
 from ttscache.mapping.engine import decide
 from ttscache.mapping.rules import Rule
 from ttscache.model import CredentialRequest, Decision, Identity
 
-_Kind = TypeVar("_Kind", ProxyProfile, IdTokenProfile)
+_Kind = TypeVar("_Kind", ProxyProfile, IdTokenProfile, AccessTokenProfile)
 
 
 @dataclass(frozen=True)
@@ -26,8 +33,19 @@ class Policy:
     profiles: Mapping[str, Profile]
 
     def decide(self, identity: Identity) -> Decision:
-        """Return the mapping's decision. Raises MappingRefusedError or DnRefusedError, with the trace."""
-        return decide(self.rules, identity)
+        """Return the mapping's decision, within what this identity may ask for at all.
+
+        Raises MappingRefusedError or DnRefusedError, with the trace.
+        """
+        decision = decide(self.rules, identity)
+        if identity.profiles is None:
+            return decision
+        allowed = tuple(name for name in identity.profiles if name in decision.profiles)
+        if not allowed:
+            raise MappingRefusedError(
+                f"rule '{decision.rule}' allows no profile that this workload may have", decision.trace
+            )
+        return replace(decision, profiles=allowed)
 
     def allowed_profiles(self, decision: Decision) -> tuple[Profile, ...]:
         """Return the profiles that the decision allows, the default first."""
@@ -76,6 +94,16 @@ def carried_fqans(
 def substance(decision: Decision) -> tuple[object, ...]:
     """Return what a decision gives, without how it came about."""
     return decision.rule, decision.dn, decision.account, decision.fqans, decision.scopes, decision.shared
+
+
+def still_grants(policy: Policy, newest: Identity | None, decision: Decision) -> bool:
+    """Tell whether an issuer's last word of somebody would get the same: nobody presents a token now."""
+    if newest is None:
+        return False
+    try:
+        return substance(policy.decide(newest)) == substance(decision)
+    except TracedRefusalError:
+        return False
 
 
 _fqan = lru_cache(maxsize=1000)(Fqan.parse)

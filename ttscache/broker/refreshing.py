@@ -123,7 +123,7 @@ class Refresher:
         confirmed = replace(
             rotated,
             confirmed_at=self._clock(),
-            access_token=answer.access_token if issuer.keeps_access_token else None,
+            access_token=answer.access_token if issuer.keeps_token_of(session.name) else None,
             access_ends_at=granted.expires_at,
             claims=json.dumps(granted.claims),
         )

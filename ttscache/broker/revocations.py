@@ -90,7 +90,11 @@ class Revocations:
         if identity_digest(identity.issuer, identity.subject) in lists.identities:
             raise SubjectRevokedError(_IDENTITY_REVOKED)
         revoked = None if session_key is None else lists.sessions.get(session_key)
-        if revoked is not None and identity.issued_at <= revoked.at:
+        if revoked is None:
+            return
+        if revoked.name is not None:
+            raise _closed(revoked.name)
+        if identity.issued_at <= revoked.at:
             raise SubjectRevokedError("an administrator has revoked the session of this token; obtain a new token")
 
     async def require_subject(self, issuer: str, subject: str) -> None:
@@ -103,9 +107,7 @@ class Revocations:
         """Raise SubjectRevokedError for a standing session that was revoked and not opened again."""
         await self._read()
         if session_key in self._lists.sessions:
-            raise SubjectRevokedError(
-                f"an administrator has revoked the standing session '{name}'; `ttscache session open {name}` opens it"
-            )
+            raise _closed(name)
 
     async def latest(self) -> int:
         """Learn what another process may have changed, and return what is another number after every change.
@@ -223,6 +225,12 @@ class Revocations:
             lasting = sorted(certificates.items(), key=lambda each: each[1].ends_at)[-_MAX_ENTRIES:]
             certificates = dict(lasting)
         return _Lists(lists.identities, sessions, certificates)
+
+
+def _closed(name: str) -> SubjectRevokedError:
+    return SubjectRevokedError(
+        f"an administrator has revoked the standing session '{name}'; `ttscache session open {name}` opens it"
+    )
 
 
 def _without(entries: Mapping[str, Revocation], key: str) -> dict[str, Revocation]:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from ttscache.broker.issuers import ExchangingIssuer
-from ttscache.broker.keys import standing_key
+from ttscache.broker.keys import digest, standing_key
 from ttscache.broker.opening import Opener, Opening
 from ttscache.broker.readiness import Status
 from ttscache.broker.revocations import Revocations
@@ -50,6 +50,7 @@ class StandingSessions:
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
         self._status: dict[str, Status] = {}
+        self._identities: dict[str, tuple[str, Identity]] = {}
 
     def status(self) -> Mapping[str, Status]:
         """Return how each was when it was last looked after; degraded, while nobody has yet."""
@@ -82,8 +83,7 @@ class StandingSessions:
         if known is not None:  # also one that has ended: nothing is opened for who is revoked
             await self._revocations.require_subject(known.issuer, known.subject)
         session = await self._sessions.standing(wanted.issuer, name, self._opener(wanted), deadline)
-        identity = self._issuers[wanted.issuer].identify(json.loads(session.claims or "{}"))
-        identity = replace(identity, session=name)
+        identity = self._standing_for(wanted, session)
         await self._revocations.require(identity, None)
         return identity, session
 
@@ -113,6 +113,19 @@ class StandingSessions:
         else:
             self._failures[name] = 0
             self._status[name] = Status.OK
+
+    def _standing_for(self, wanted: StandingSession, session: Session) -> Identity:
+        """Return whom a session stands for; its claims are read once, for thousands of pods may ask."""
+        claims = session.claims or "{}"
+        known, identity = self._identities.get(wanted.name, ("", None))
+        if identity is None or known != claims:
+            identity = replace(
+                self._issuers[wanted.issuer].identify(json.loads(claims)),
+                session=wanted.name,
+                digest=digest("standing", wanted.name, claims),
+            )
+            self._identities[wanted.name] = claims, identity
+        return identity
 
     def _opener(self, wanted: StandingSession) -> Callable[[Opening, ExchangingIssuer], Opener]:
         def opener(opening: Opening, issuer: ExchangingIssuer) -> Opener:

@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ttscache import model
 from ttscache.app.compose import in_process
-from ttscache.broker.credentials import Asker
-from ttscache.client import IdToken, Proxy
+from ttscache.broker.reception import Asker
+from ttscache.client import IssuedToken, Proxy
 from ttscache.config.load import load
 from ttscache.model import CredentialRequest
 from ttscache.net.deadline import Deadline
 from ttscache.server.credentials import whoami_json
+from ttscache.server.services import Services
 
 # there is no address where there is no network
 _PEER = "process"
@@ -32,8 +34,7 @@ class InProcessSource:
 
         async def ask() -> dict[str, Any]:
             async with in_process(self._settings) as services:
-                identity = await services.verifier.verify(token, self._deadline())
-                return whoami_json(services.broker, identity)
+                return whoami_json(services.broker, (await self._asker(services, token)).identity)
 
         return asyncio.run(ask())
 
@@ -52,8 +53,7 @@ class InProcessSource:
 
         async def ask() -> Proxy:
             async with in_process(self._settings) as services:
-                identity = await services.verifier.verify(token, self._deadline())
-                issued = await services.broker.issue(Asker(identity, token, _PEER), request, self._deadline())
+                issued = await services.broker.issue(await self._asker(services, token), request, self._deadline())
                 return Proxy(
                     pem=issued.pem,
                     subject=issued.subject,
@@ -70,17 +70,44 @@ class InProcessSource:
 
         return asyncio.run(ask())
 
-    def idtoken(self, token: str, *, profile: str | None, lifetime: int | None) -> IdToken:
+    def idtoken(self, token: str, *, profile: str | None, lifetime: int | None) -> IssuedToken:
         """Return an HTCondor IDTOKEN. Raises TtsError."""
         request = CredentialRequest(profile=profile, lifetime=lifetime)
 
-        async def ask() -> IdToken:
+        async def ask() -> IssuedToken:
             async with in_process(self._settings) as services:
-                identity = await services.verifier.verify(token, self._deadline())
-                issued = await services.broker.issue_idtoken(Asker(identity, token, _PEER), request, self._deadline())
-                return IdToken(issued.token, max(0, int(issued.expires_at - time.time())), issued.scopes)
+                asker = await self._asker(services, token)
+                issued = await services.broker.issue_idtoken(asker, request, self._deadline())
+                return _told(issued)
 
         return asyncio.run(ask())
 
+    def access_token(
+        self,
+        token: str,
+        *,
+        profile: str | None,
+        lifetime: int | None,
+        audiences: tuple[str, ...],
+        scopes: tuple[str, ...],
+    ) -> IssuedToken:
+        """Return an access token for a service. Raises TtsError."""
+        request = CredentialRequest(profile=profile, lifetime=lifetime, audiences=audiences, scopes=scopes)
+
+        async def ask() -> IssuedToken:
+            async with in_process(self._settings) as services:
+                asker = await self._asker(services, token)
+                return _told(await services.access_tokens.issue(asker, request, self._deadline()))
+
+        return asyncio.run(ask())
+
+    async def _asker(self, services: Services, token: str) -> Asker:
+        identity = await services.verifier.verify(token, self._deadline())
+        return Asker(await services.workloads.acting(identity, token, self._deadline()), token, _PEER)
+
     def _deadline(self) -> Deadline:
         return Deadline.after(self._settings.server.deadline)
+
+
+def _told(issued: model.IssuedToken) -> IssuedToken:
+    return IssuedToken(issued.token, max(0, int(issued.not_after - time.time())), issued.scopes)

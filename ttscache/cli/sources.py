@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from ttscache.client import IdToken, Proxy
+from ttscache.client import IssuedToken, Proxy
 
 
 class CredentialSource(Protocol):
@@ -25,5 +25,16 @@ class CredentialSource(Protocol):
     ) -> Proxy:
         """Return a proxy."""
 
-    def idtoken(self, token: str, *, profile: str | None, lifetime: int | None) -> IdToken:
+    def idtoken(self, token: str, *, profile: str | None, lifetime: int | None) -> IssuedToken:
         """Return an HTCondor IDTOKEN."""
+
+    def access_token(
+        self,
+        token: str,
+        *,
+        profile: str | None,
+        lifetime: int | None,
+        audiences: tuple[str, ...],
+        scopes: tuple[str, ...],
+    ) -> IssuedToken:
+        """Return an access token for a service."""

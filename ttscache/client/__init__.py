@@ -3,7 +3,7 @@
 from ttscache.client.admin import AdminClient
 from ttscache.client.bearer import TokenSourceError, discover_token, read_token_file
 from ttscache.client.errors import ClientError
-from ttscache.client.http import Client, IdToken, Proxy
+from ttscache.client.http import Client, IssuedToken, Proxy
 from ttscache.client.transport import ClientCertificate
 
 __all__ = [
@@ -11,7 +11,7 @@ __all__ = [
     "Client",
     "ClientCertificate",
     "ClientError",
-    "IdToken",
+    "IssuedToken",
     "Proxy",
     "TokenSourceError",
     "discover_token",

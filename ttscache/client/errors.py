@@ -7,6 +7,11 @@ from typing import Any
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _UNAVAILABLE = frozenset({429, 502, 503, 504})
+_CLIENT_ERROR_STATUSES = range(400, 500)
+# mistakes in how the client was called
+_USAGE = frozenset({"url_invalid", "ca_file_invalid", "certificate_invalid"})
+# refused before there was an answer with a status
+_REFUSED = frozenset({"certificate_refused"})
 
 
 class ClientError(Exception):
@@ -27,6 +32,15 @@ class ClientError(Exception):
     def unavailable(self) -> bool:
         """Whether trying again later may help."""
         return self.code == "unreachable" or self.status in _UNAVAILABLE
+
+    @property
+    def exit_status(self) -> int:
+        """How a command ends that fails by it: 2 usage, 3 refused, 4 unavailable, 1 a fault."""
+        if self.code in _USAGE:
+            return 2
+        if self.unavailable:
+            return 4
+        return 3 if self.code in _REFUSED or self.status in _CLIENT_ERROR_STATUSES else 1
 
 
 def refusal(status: int, retry_after: str | None, document: dict[str, Any] | None) -> ClientError:

@@ -15,6 +15,8 @@ from ttscache.client.errors import ClientError
 from ttscache.client.transport import TIMEOUT_SECONDS, Transport, bearer, is_sendable, require_sendable
 
 _OK = 200
+_ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name, no secret
+_IDTOKEN = "urn:ttscache:params:oauth:token-type:condor-idtoken"
 # what every answer of whoami has, decided or refused
 _WHOAMI: Mapping[str, Any] = {
     "issuer": str,
@@ -45,8 +47,8 @@ class Proxy:
 
 
 @dataclass(frozen=True, repr=False)
-class IdToken:
-    """An HTCondor IDTOKEN, as POST /token answers it. ``expires_in`` is in seconds."""
+class IssuedToken:
+    """An access token or an HTCondor IDTOKEN, as POST /token answers it. ``expires_in`` is in seconds."""
 
     token: str
     expires_in: int
@@ -84,20 +86,33 @@ class Client:
         body = json.dumps({name: value for name, value in wanted.items() if value is not None}).encode()
         return _proxy(self._json("POST", "/v1/proxy", token, body))
 
-    def idtoken(self, token: str, *, profile: str | None = None, lifetime: int | None = None) -> IdToken:
+    def idtoken(self, token: str, *, profile: str | None = None, lifetime: int | None = None) -> IssuedToken:
         """Exchange a token for an HTCondor IDTOKEN (RFC 8693 section 2.1). Raises ClientError."""
-        require_sendable(token)
-        wanted = {
-            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
-            "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
-            "requested_token_type": "urn:ttscache:params:oauth:token-type:condor-idtoken",
-            "subject_token": token,
-            "profile": profile,
-            "lifetime": lifetime,
-        }
-        body = urlencode({name: value for name, value in wanted.items() if value is not None}).encode()
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        return _idtoken(self._transport.ask("POST", "/token", headers, body))
+        return self._exchange(token, _IDTOKEN, {"profile": profile, "lifetime": lifetime})
+
+    def access_token(
+        self,
+        token: str,
+        *,
+        profile: str | None = None,
+        lifetime: int | None = None,
+        audiences: tuple[str, ...] = (),
+        scopes: tuple[str, ...] = (),
+    ) -> IssuedToken:
+        """Exchange a token for an access token of these audiences and scopes (RFC 8693). Raises ClientError.
+
+        Without audiences it is for the profile's first, without scopes it has all that may be had.
+        """
+        narrowed = {"audience": list(audiences), "scope": " ".join(scopes) or None}
+        return self._exchange(token, _ACCESS_TOKEN, {"profile": profile, "lifetime": lifetime, **narrowed})
+
+    def trust_anchors(self) -> bytes:
+        """Return the files of a trust directory, as a gzipped tar. Raises ClientError."""
+        return self._transport.fetch("/trust/anchors.tar.gz")
+
+    def vomsdir(self) -> bytes:
+        """Return the files of a VOMS trust directory, as a gzipped tar. Raises ClientError."""
+        return self._transport.fetch("/trust/vomsdir.tar.gz")
 
     def whoami(self, token: str) -> dict[str, Any]:
         """Return what the daemon says of a token: identity, decision, trace, profiles. Raises ClientError."""
@@ -105,6 +120,18 @@ class Client:
         if not all(isinstance(document.get(name), kind) for name, kind in _WHOAMI.items()):
             raise ClientError("answer_invalid", "the daemon's answer is not about a token", status=_OK)
         return document
+
+    def _exchange(self, token: str, kind: str, wanted: Mapping[str, Any]) -> IssuedToken:
+        require_sendable(token)
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token_type": _ACCESS_TOKEN,
+            "requested_token_type": kind,
+            "subject_token": token,
+            **{name: value for name, value in wanted.items() if value is not None},
+        }
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return _issued_token(self._transport.ask("POST", "/token", headers, urlencode(form, doseq=True).encode()))
 
     def _json(self, method: str, path: str, token: str, body: bytes | None) -> dict[str, Any]:
         headers = bearer(token)
@@ -132,10 +159,14 @@ def _proxy(document: Mapping[str, Any]) -> Proxy:
         raise ClientError("answer_invalid", "the daemon's answer is not a proxy", status=_OK) from None
 
 
-def _idtoken(document: Mapping[str, Any]) -> IdToken:
+def _issued_token(document: Mapping[str, Any]) -> IssuedToken:
     token, expires_in, scopes = (document.get(name) for name in ("access_token", "expires_in", "scope"))
     if not isinstance(token, str) or not isinstance(expires_in, int) or not isinstance(scopes, str):
-        raise ClientError("answer_invalid", "the daemon's answer is not an IDTOKEN", status=_OK)
+        raise _no_token()
     if not is_sendable(token):
-        raise ClientError("answer_invalid", "the daemon's answer is not an IDTOKEN", status=_OK)
-    return IdToken(token, expires_in, tuple(scopes.split()))
+        raise _no_token()
+    return IssuedToken(token, expires_in, tuple(scopes.split()))
+
+
+def _no_token() -> ClientError:
+    return ClientError("answer_invalid", "the daemon's answer is not a token", status=_OK)

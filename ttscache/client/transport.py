@@ -97,6 +97,13 @@ class Transport:
             raise ClientError("answer_invalid", "the daemon's answer is not JSON", status=status)
         return document
 
+    def fetch(self, path: str, *, most: int = _MAX_ANSWER_BYTES) -> bytes:
+        """Return what is at a path for anyone, of ``most`` bytes at most. Raises ClientError."""
+        status, retry_after, content = self._exchange("GET", path, {"User-Agent": "ttscache-client"}, None, most)
+        if status != _OK:
+            raise refusal(status, retry_after, _document(content))
+        return content
+
     def _exchange(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, most: int
     ) -> tuple[int, str | None, bytes]:

@@ -7,25 +7,22 @@ from functools import partial
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
-from ttscache.config import build_admin, build_authorities, build_issuers, build_profiles, build_server
+from ttscache.config import (
+    build_admin,
+    build_authorities,
+    build_delivery,
+    build_issuers,
+    build_profiles,
+    build_server,
+    consistency,
+)
 from ttscache.config.build_mapping import MappingBuilder
 from ttscache.config.document import Document, Path
+from ttscache.config.known import Known
 from ttscache.config.notes import Notes
-from ttscache.config.settings import (
-    AuthoritySettings,
-    IssuerConfiguration,
-    LocalAuthority,
-    LocalVoms,
-    ManagedProxyAuthority,
-    Profile,
-    ProxyProfile,
-    RemoteVoms,
-    Settings,
-)
+from ttscache.config.settings import LocalVoms, Profile, ProxyProfile, RemoteVoms, Settings
 
 _Part = TypeVar("_Part")
-# what IAM asks for where it hands out a managed proxy
-_PROXY_SCOPE = "proxy:generate"
 _BRING_DN = ("robot", "iam-proxycert")
 
 
@@ -39,6 +36,7 @@ class Builder:
     def __init__(self, document: Document, directory: FilePath, *, broken: tuple[Path, ...]) -> None:
         self._notes = Notes(document, directory)
         self._root: Mapping[str, Any] = document.value
+        self._known = Known(self._root)
         self._broken = broken
 
     @property
@@ -58,12 +56,16 @@ class Builder:
         rules = self._all("mapping", mapping.rule)
         limits = self._attempt(("limits",), build_server.limits)
         admin = self._attempt(("admin",), partial(build_admin.admin, mapping=mapping))
-        sessions = self._all("sessions", partial(build_issuers.standing_session, exchanging=self._exchanging()))
-        self._check_authority(authority, issuers, voms)
-        self._require_distinct_voms(profiles, voms)
-        self._require_distinct("issuers")
-        self._require_distinct("mapping")
-        self._require_distinct("sessions")
+        sessions = self._all("sessions", partial(build_issuers.standing_session, exchanging=self._known.exchanging()))
+        workloads = self._all("workloads", partial(build_delivery.workload, known=self._known))
+        legacy = self._attempt(("legacy",), partial(build_delivery.legacy, known=self._known, profiles=profiles))
+        consistency.check_authority(self._notes, authority, issuers, voms)
+        consistency.check_audiences(self._notes, profiles, issuers)
+        consistency.require_distinct_voms(self._notes, profiles, voms)
+        consistency.require_distinct_issuers(self._notes, issuers)
+        consistency.require_distinct_workloads(self._notes, workloads)
+        for section in ("issuers", "mapping", "sessions"):
+            self._known.require_distinct(self._notes, section)
         if self.mistakes or self._broken:
             return None
         if server is None or authority is None or store is None or limits is None or admin is None:
@@ -77,7 +79,9 @@ class Builder:
             voms={str(name): each for name, each in voms.items()},
             store=store,
             sessions=tuple(sessions.values()),
+            workloads=tuple(workloads.values()),
             admin=admin,
+            legacy=legacy,
             limits=limits,
         )
 
@@ -101,76 +105,15 @@ class Builder:
     def _mapping(
         self, profiles: Mapping[str | int, Profile], voms: Mapping[str | int, LocalVoms | RemoteVoms]
     ) -> MappingBuilder:
-        known = self._root.get("voms")
         vos = {}
         for name, profile in profiles.items():
             wanted = profile.voms if isinstance(profile, ProxyProfile) else ()
             for each in wanted:
-                if not isinstance(known, dict) or each not in known:
+                if not self._known.has("voms", each):
                     self._notes.wrong(("profiles", name, "voms"), f"there is no '{each}' under `voms`")
             vos[str(name)] = frozenset(voms[each].vo for each in wanted if each in voms)
-        names = self._root.get("profiles")
-        authority = self._root.get("authority")
-        kind = authority.get("kind") if isinstance(authority, dict) else None
-        return MappingBuilder(
-            issuers=self._names("issuers"),
-            profiles=list(names) if isinstance(names, dict) else [],
-            vos=vos,
-            brings_dn=kind if kind in _BRING_DN else None,
-            sessions=self._names("sessions"),
-        )
-
-    def _check_authority(
-        self,
-        authority: AuthoritySettings | None,
-        issuers: Mapping[str | int, IssuerConfiguration],
-        voms: Mapping[str | int, LocalVoms | RemoteVoms],
-    ) -> None:
-        """Check what the authority needs of the other parts, and they of it."""
-        if isinstance(authority, ManagedProxyAuthority):
-            for index, issuer in issuers.items():
-                if issuer.exchange is None or _PROXY_SCOPE not in issuer.exchange.scopes:
-                    message = f"an authority of kind iam-proxycert needs `exchange` with the scope {_PROXY_SCOPE}"
-                    self._notes.wrong(("issuers", index), message)
-        if authority is None or isinstance(authority, LocalAuthority):
-            return
-        for name, each in voms.items():
-            if isinstance(each, LocalVoms) and each.credential is None:
-                self._notes.wrong(("voms", name), "without a local CA it needs `cert` and `key`")
-
-    def _require_distinct_voms(
-        self, profiles: Mapping[str | int, Profile], voms: Mapping[str | int, LocalVoms | RemoteVoms]
-    ) -> None:
-        """Two authorities under one VO and host would share an .lsc file, two of one VO a place in a proxy."""
-        seen: set[tuple[str, str]] = set()
-        for name, each in voms.items():
-            if (each.vo, each.host) in seen:
-                self._notes.wrong(("voms", name), f"VO '{each.vo}' has an authority under host '{each.host}' already")
-            seen.add((each.vo, each.host))
-        for name, profile in profiles.items():
-            vos = [
-                voms[each].vo for each in (profile.voms if isinstance(profile, ProxyProfile) else ()) if each in voms
-            ]
-            if len(set(vos)) < len(vos):
-                self._notes.wrong(("profiles", name, "voms"), "a proxy carries the attributes of a VO once")
-
-    def _exchanging(self) -> frozenset[str]:
-        """Return the names of the issuers that sessions are held with."""
-        entries = self._root.get("issuers")
-        listed = entries if isinstance(entries, list) else []
-        return frozenset(str(each.get("name")) for each in listed if isinstance(each, dict) and "exchange" in each)
-
-    def _names(self, section: str) -> list[str | None]:
-        entries = self._root.get(section)
-        listed = entries if isinstance(entries, list) else []
-        names = (entry.get("name") if isinstance(entry, dict) else None for entry in listed)
-        return [name if isinstance(name, str) else None for name in names]
-
-    def _require_distinct(self, section: str) -> None:
-        names = self._names(section)
-        for index, name in enumerate(names):
-            if name is not None and name in names[:index]:
-                self._notes.wrong((section, index, "name"), f"the name '{name}' is there already")
+        kind = self._known.authority_kind()
+        return MappingBuilder(self._known, vos=vos, brings_dn=str(kind) if kind in _BRING_DN else None)
 
 
 def _meet(path: Path, broken: Path) -> bool:

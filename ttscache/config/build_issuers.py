@@ -11,12 +11,14 @@ from ttscache.config.certificates import require_authorities
 from ttscache.config.document import Path
 from ttscache.config.notes import Notes
 from ttscache.config.secrets import SecretReference
-from ttscache.config.settings import IssuerConfiguration, SessionPolicy, StandingSession
-from ttscache.identity.settings import IssuerSettings, TokenProfile
+from ttscache.config.settings import ClusterApi, IssuerConfiguration, SessionPolicy, StandingSession
+from ttscache.identity.settings import NO_AUDIENCE, IssuerSettings, TokenProfile
 from ttscache.net.urls import unsafe_url_reason
 from ttscache.upstream.settings import AuthMethod, ExchangeSettings
 
 _MAX_LEEWAY = 300
+# https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/#service-account-issuer-discovery
+_API_SERVER_KEYS = "/openid/v1/jwks"
 
 
 def issuer(notes: Notes, path: Path, part: Mapping[str, Any]) -> IssuerConfiguration:
@@ -30,6 +32,8 @@ def issuer(notes: Notes, path: Path, part: Mapping[str, Any]) -> IssuerConfigura
     if ca_file is not None:
         with notes.noting((*path, "ca_file")):
             require_authorities(ca_file)
+    kind = TokenProfile(part["token_profile"])
+    _check_cluster(notes, path, part, kind)
     return IssuerConfiguration(
         identity=IssuerSettings(
             name=part["name"],
@@ -37,13 +41,33 @@ def issuer(notes: Notes, path: Path, part: Mapping[str, Any]) -> IssuerConfigura
             token_issuer=part.get("token_issuer", part["url"]),
             audiences=frozenset(part["audiences"]),
             algorithms=frozenset(part["algorithms"]),
-            token_profile=TokenProfile(part["token_profile"]),
+            token_profile=kind,
             leeway=leeway,
             ca_file=ca_file,
+            # the API server's document names an address that its own network may not reach, and not by a name
+            jwks_url=part["url"].rstrip("/") + _API_SERVER_KEYS if "api" in part else None,
         ),
         exchange=_exchange(notes, (*path, "exchange"), part["exchange"]) if "exchange" in part else None,
         session=_session(notes, (*path, "session"), part["session"]),
+        api=_api(notes, part["api"]) if "api" in part else None,
     )
+
+
+def _api(notes: Notes, part: Mapping[str, Any]) -> ClusterApi:
+    """The token's file may come later, and is not asked who may read it: the kubelet lets a container's users."""
+    return ClusterApi(notes.directory / part["token"]["file"], part["review"])
+
+
+def _check_cluster(notes: Notes, path: Path, part: Mapping[str, Any], kind: TokenProfile) -> None:
+    """A cluster's tokens are no IAM's: nothing is exchanged, and they must be made for this daemon."""
+    if kind is not TokenProfile.KUBERNETES:
+        if "api" in part:
+            notes.wrong((*path, "api"), "is for token_profile kubernetes only")
+        return
+    if "exchange" in part:
+        notes.wrong((*path, "exchange"), "clusters exchange no tokens; `workloads` name the session that pods act by")
+    if NO_AUDIENCE in part["audiences"]:
+        notes.wrong((*path, "audiences"), "a cluster's tokens must have this daemon's audience")
 
 
 def standing_session(

@@ -10,6 +10,7 @@ from proxy_gen.name_rules import require_mintable
 from proxy_gen.names import DistinguishedName
 from proxy_gen.voms.fqan import Fqan
 from ttscache.config.document import Path
+from ttscache.config.known import Known
 from ttscache.config.notes import SAMPLE_CLAIM, Notes, strings
 from ttscache.identity.claims import with_leading_slash
 from ttscache.mapping.rules import Rule, When
@@ -23,17 +24,8 @@ class MappingBuilder:
     that rules have no `dn` under.
     """
 
-    def __init__(
-        self,
-        issuers: Sequence[str | None],
-        profiles: Sequence[str],
-        vos: Mapping[str, frozenset[str]],
-        brings_dn: str | None,
-        sessions: Sequence[str | None],
-    ) -> None:
-        self._issuers = issuers
-        self._sessions = sessions
-        self._profiles = profiles
+    def __init__(self, known: Known, vos: Mapping[str, frozenset[str]], brings_dn: str | None) -> None:
+        self._known = known
         self._vos = vos
         self._brings_dn = brings_dn
 
@@ -55,17 +47,19 @@ class MappingBuilder:
     def _check_profiles(self, notes: Notes, path: Path, profiles: Sequence[str], granted: set[str]) -> None:
         for index, name in enumerate(profiles):
             place = (*path, "profiles", index)
-            if name not in self._profiles:
+            if not self._known.has("profiles", name):
                 notes.wrong(place, f"there is no profile '{name}' under `profiles`")
             for vo in sorted(self._vos.get(name, frozenset()) - granted):
                 notes.wrong(place, f"profile '{name}' carries attributes of VO '{vo}', of which `fqans` has none")
 
     def when(self, notes: Notes, path: Path, part: Mapping[str, Any]) -> When:
         """Build conditions."""
-        for key, known in (("issuer", self._issuers), ("session", self._sessions)):
+        for key in ("issuer", "session"):
             for name in strings(part.get(key)):
-                if name not in known:
+                if name not in self._known.names(f"{key}s"):
                     notes.wrong((*path, key), f"there is no {key} '{name}' under `{key}s`")
+                if key == "issuer" and name in self._known.clusters():
+                    notes.wrong((*path, key), f"'{name}' is a cluster: its pods act by the sessions of `workloads`")
         return When(
             issuer=strings(part.get("issuer")),
             session=strings(part.get("session")),

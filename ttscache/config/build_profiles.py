@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from proxy_gen.keys import KeyKind
@@ -16,13 +16,13 @@ from ttscache.authority.condor import (
 from ttscache.config.document import Path
 from ttscache.config.notes import SAMPLE_CLAIM, Notes, strings
 from ttscache.config.secrets import read_secret_file
-from ttscache.config.settings import IdTokenProfile, Profile, ProxyProfile
+from ttscache.config.settings import AccessTokenProfile, IdTokenProfile, Profile, ProxyProfile
 from ttscache.mapping.template import Template
 
 
 def profile(notes: Notes, path: Path, part: Mapping[str, Any]) -> Profile:
     """Build a profile."""
-    return _idtoken(notes, path, part) if part["type"] == "condor-idtoken" else _proxy(notes, path, part)
+    return _BUILDERS[part["type"]](notes, path, part)
 
 
 def _proxy(notes: Notes, path: Path, part: Mapping[str, Any]) -> ProxyProfile:
@@ -69,6 +69,25 @@ def _idtoken(notes: Notes, path: Path, part: Mapping[str, Any]) -> IdTokenProfil
         scopes=tuple(part["scopes"]),
         source=source,
     )
+
+
+def _access_token(notes: Notes, path: Path, part: Mapping[str, Any]) -> AccessTokenProfile:
+    default, low, high = notes.lifetimes(path, part)
+    return AccessTokenProfile(
+        name=str(path[-1]),
+        lifetime=default,
+        min_lifetime=low,
+        max_lifetime=high,
+        outlive_token=False,
+        audiences=tuple(dict.fromkeys(part["audiences"])),
+    )
+
+
+_BUILDERS: Mapping[str, Callable[[Notes, Path, Mapping[str, Any]], Profile]] = {
+    "x509-proxy": _proxy,
+    "condor-idtoken": _idtoken,
+    "access-token": _access_token,
+}
 
 
 def _require_user(template: Template, trust_domain: str) -> None:

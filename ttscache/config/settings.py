@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,6 +21,8 @@ from ttscache.mapping.template import Template
 from ttscache.store.redis_address import RedisAddress
 from ttscache.store.sealing import SealingKey
 from ttscache.upstream.settings import ExchangeSettings
+
+Network: TypeAlias = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,21 @@ class SessionPolicy:
 
 
 @dataclass(frozen=True)
+class ClusterApi:
+    """How a cluster's API server is asked: by the token in a file, also whether each token that comes still stands."""
+
+    token: Path
+    review: bool
+
+
+@dataclass(frozen=True)
 class IssuerConfiguration:
-    """An issuer; ``exchange`` is None where its tokens are used as they are."""
+    """An issuer; ``exchange`` is None where its tokens are used as they are, ``api`` where it is no cluster's."""
 
     identity: IssuerSettings
     exchange: ExchangeSettings | None
     session: SessionPolicy
+    api: ClusterApi | None
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,13 @@ class IdTokenProfile(Profile):
     user: Template
     scopes: tuple[str, ...]
     source: Path | None
+
+
+@dataclass(frozen=True)
+class AccessTokenProfile(Profile):
+    """An access token of the issuer's for one of these audiences; the first is the default."""
+
+    audiences: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -165,6 +184,29 @@ class StandingSession:
 
 
 @dataclass(frozen=True)
+class WorkloadRule:
+    """Pods of a service account act by a standing session, and may ask for these profiles (None: the rule's)."""
+
+    issuer: str
+    namespace: str
+    service_account: str
+    session: str
+    profiles: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class LegacySettings:
+    """The listener for clients that know of no token: who is in one of these networks gets this session's proxy."""
+
+    host: str
+    port: int
+    networks: tuple[Network, ...]
+    session: str
+    profile: str
+    plaintext: bool
+
+
+@dataclass(frozen=True)
 class AdminSettings:
     """Who may administer: by a token, by a client certificate of one of these DNs, by a unix socket."""
 
@@ -213,7 +255,9 @@ class Settings:
     voms: Mapping[str, LocalVoms | RemoteVoms]
     store: StoreSettings
     sessions: tuple[StandingSession, ...]
+    workloads: tuple[WorkloadRule, ...]
     admin: AdminSettings
+    legacy: LegacySettings | None
     limits: Limits
 
     @property

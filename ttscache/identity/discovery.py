@@ -12,6 +12,7 @@ from authlib.oauth2.rfc8414 import get_well_known_url
 
 from ttscache.errors import IssuerUnreachableError
 from ttscache.identity.settings import IssuerSettings
+from ttscache.net.authorized import AuthorizedFetcher
 from ttscache.net.backoff import backoff
 from ttscache.net.deadline import Deadline
 from ttscache.net.fetch import Answer, Fetcher, FetchFailedError
@@ -36,7 +37,7 @@ class IssuerMetadata:
 class Discovery:
     """One issuer's metadata, fetched when first wanted and kept; a document that is stale beats none."""
 
-    def __init__(self, settings: IssuerSettings, fetcher: Fetcher) -> None:
+    def __init__(self, settings: IssuerSettings, fetcher: Fetcher | AuthorizedFetcher) -> None:
         self._settings = settings
         self._fetcher = fetcher
         self._metadata: IssuerMetadata | None = None
@@ -134,7 +135,7 @@ class Discovery:
             self._settings.token_issuer.removesuffix("/"),
         }:
             raise self._unreachable("its discovery document names another issuer")
-        jwks_uri = document.get("jwks_uri")
+        jwks_uri = self._settings.jwks_url or document.get("jwks_uri")
         token_endpoint = document.get("token_endpoint")
         if not self._is_callable(jwks_uri):
             raise self._unreachable("its discovery document has no usable jwks_uri")

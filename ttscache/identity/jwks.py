@@ -16,6 +16,7 @@ from proxy_gen.errors import KeyRefusedError
 from proxy_gen.keys import require_strong
 from ttscache.errors import IssuerUnreachableError, TokenSignatureError
 from ttscache.identity.discovery import Discovery
+from ttscache.net.authorized import AuthorizedFetcher
 from ttscache.net.backoff import backoff
 from ttscache.net.deadline import Deadline
 from ttscache.net.fetch import Fetcher, FetchFailedError
@@ -29,6 +30,8 @@ _REFETCH_WINDOW = 30.0
 _TIMEOUT = 10.0
 _MAX_KEYS = 100
 _OK = 200
+# RFC 7517 section 8.5.2; Kubernetes says nothing in any other type
+_ACCEPT = "application/jwk-set+json, application/json"
 
 # a tuple, for what stands there may be no value that can be hashed
 _KEY_TYPES = ("RSA", "EC", "OKP")
@@ -57,7 +60,7 @@ class SigningKey:
 class JwksCache:
     """One issuer's keys. ``epoch`` grows whenever a key that was there is gone."""
 
-    def __init__(self, name: str, discovery: Discovery, fetcher: Fetcher) -> None:
+    def __init__(self, name: str, discovery: Discovery, fetcher: Fetcher | AuthorizedFetcher) -> None:
         self._name = name
         self._discovery = discovery
         self._fetcher = fetcher
@@ -157,7 +160,7 @@ class JwksCache:
     async def _fetch(self, deadline: Deadline) -> tuple[SigningKey, ...]:
         uri = (await self._discovery.metadata(deadline)).jwks_uri
         try:
-            answer = await self._fetcher.get(uri, deadline)
+            answer = await self._fetcher.get(uri, deadline, headers={"Accept": _ACCEPT})
         except FetchFailedError as error:
             raise self._unreachable(f"its keys cannot be fetched: {error.reason}") from None
         if answer.status != _OK:

@@ -13,6 +13,7 @@ class TokenProfile(Enum):
     WLCG = "wlcg"
     IAM = "iam"
     AARC = "aarc"
+    KUBERNETES = "kubernetes"
     OIDC = "oidc"
 
 
@@ -27,7 +28,8 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 class IssuerSettings:
     """An issuer: ``url`` is where its discovery document is, ``token_issuer`` what `iss` must be to the letter.
 
-    ``leeway`` is in seconds, for clocks that differ.
+    ``leeway`` is in seconds, for clocks that differ. ``jwks_url`` is where its keys are when the document's own word
+    on that does not count.
     """
 
     name: str
@@ -38,3 +40,4 @@ class IssuerSettings:
     token_profile: TokenProfile
     leeway: float
     ca_file: Path | None = None
+    jwks_url: str | None = None

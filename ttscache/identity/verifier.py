@@ -21,8 +21,10 @@ from ttscache.identity import claims as claim_readers
 from ttscache.identity.discovery import Discovery
 from ttscache.identity.jwks import JwksCache
 from ttscache.identity.jws import CompactJws, parse, require_signature
-from ttscache.identity.settings import NO_AUDIENCE, IssuerSettings
+from ttscache.identity.kubernetes import pod_of, rotated_at
+from ttscache.identity.settings import NO_AUDIENCE, IssuerSettings, TokenProfile
 from ttscache.model import Identity
+from ttscache.net.authorized import AuthorizedFetcher
 from ttscache.net.deadline import Deadline
 from ttscache.net.fetch import Fetcher
 
@@ -43,7 +45,7 @@ _NUMBERS = (int, float)
 class Issuer:
     """A configured issuer with what was learnt of it."""
 
-    def __init__(self, settings: IssuerSettings, fetcher: Fetcher) -> None:
+    def __init__(self, settings: IssuerSettings, fetcher: Fetcher | AuthorizedFetcher) -> None:
         self.settings = settings
         self.discovery = Discovery(settings, fetcher)
         self.jwks = JwksCache(settings.name, self.discovery, fetcher)
@@ -86,18 +88,21 @@ class TokenVerifier:
         self._clock = clock
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
 
-    def recall(self, token: str) -> Identity | None:
+    def recall(self, token: str, also_for: str = "") -> Identity | None:
         """Return who presents this token to us where it was verified before, and still holds."""
-        return self._recall(_memory_key(token))
+        return self._recall(_memory_key(token, also_for))
 
-    async def verify(self, token: str, deadline: Deadline) -> Identity:
-        """Return who presents this token to us. Raises a :class:`TokenError`, or IssuerUnreachableError."""
-        key = _memory_key(token)
+    async def verify(self, token: str, deadline: Deadline, also_for: str = "") -> Identity:
+        """Return who presents this token to us. Raises a :class:`TokenError`, or IssuerUnreachableError.
+
+        ``also_for`` is an audience that does beside the configured ones where the token is presented; not for pods.
+        """
+        key = _memory_key(token, also_for)
         remembered = self._recall(key)
         if remembered is not None:
             return remembered
         jws = parse(token)
-        issuer = self._issuer_of(jws.claims)
+        issuer = self._issuer_of(jws.claims, also_for)
         identity = await self._verified(token, jws, issuer, deadline)
         self._remember(key, identity, issuer)
         return identity
@@ -115,12 +120,12 @@ class TokenVerifier:
     async def _verified(self, token: str, jws: CompactJws, issuer: Issuer, deadline: Deadline) -> Identity:
         algorithm = _algorithm(jws.header, issuer.settings)
         _require_plain_header(jws.header)
-        _require_times(jws.claims, self._clock(), issuer.settings.leeway)
+        _require_times(jws.claims, self._clock(), issuer.settings)
         key = await issuer.jwks.key_for(_kid(jws.header), algorithm, deadline)
         require_signature(jws, algorithm, key.key)
         return identity_of(token_digest(token), claim_readers.shared(jws.claims), issuer.settings)
 
-    def _issuer_of(self, claims: Mapping[str, Any]) -> Issuer:
+    def _issuer_of(self, claims: Mapping[str, Any], also_for: str) -> Issuer:
         """Return the issuer, which the audience tells where several share an `iss`. Raises a :class:`TokenError`."""
         candidates = self._by_iss.get(_string(claims, "iss"))
         if not candidates:
@@ -128,6 +133,9 @@ class TokenVerifier:
         presented = claim_readers.audiences(claims) or {NO_AUDIENCE}
         for candidate in candidates:
             if not presented.isdisjoint(candidate.settings.audiences):
+                return candidate
+        for candidate in candidates:
+            if also_for in presented and also_for and candidate.settings.token_profile is not TokenProfile.KUBERNETES:
                 return candidate
         raise AudienceMismatchError("the token is for another audience; ask its issuer for one with our audience")
 
@@ -144,7 +152,7 @@ class TokenVerifier:
         return None
 
     def _remember(self, key: bytes, identity: Identity, issuer: Issuer) -> None:
-        begins_at, ends_at = _times(identity.claims, issuer.settings.leeway)
+        begins_at, ends_at = _times(identity.claims, issuer.settings)
         self._remembered[key] = _Remembered(identity, issuer.jwks, issuer.jwks.epoch, begins_at, ends_at)
         while len(self._remembered) > _MAX_REMEMBERED or self._oldest_has_expired():
             self._remembered.popitem(last=False)
@@ -155,9 +163,13 @@ class TokenVerifier:
         return False
 
 
-def _memory_key(token: str) -> bytes:
-    """Return what stands for a token in memory: of each request's, so by BLAKE2, which costs less than SHA-256."""
-    return hashlib.blake2b(token.encode(errors="surrogatepass"), digest_size=32).digest()
+def _memory_key(token: str, also_for: str) -> bytes:
+    """Return what stands for a token in memory: of each request's, so by BLAKE2, which costs less than SHA-256.
+
+    What was good for one place is not for another: ``also_for`` is part of it.
+    """
+    place = also_for.encode()[: hashlib.blake2b.MAX_KEY_SIZE]
+    return hashlib.blake2b(token.encode(errors="surrogatepass"), digest_size=32, key=place).digest()
 
 
 def token_digest(token: str) -> str:
@@ -189,18 +201,26 @@ def _kid(header: Mapping[str, Any]) -> str | None:
     return kid
 
 
-def _require_times(claims: Mapping[str, Any], now: float, leeway: float) -> None:
-    if now >= _moment(claims, "exp") + leeway:
+def _require_times(claims: Mapping[str, Any], now: float, settings: IssuerSettings) -> None:
+    leeway = settings.leeway
+    if now >= _end(claims, settings) + leeway:
         raise TokenExpiredError("the token has expired; obtain a new one")
     for name in _BEGINNINGS:
         if name in claims and _moment(claims, name) > now + leeway:
             raise TokenNotYetValidError(f"the token's '{name}' lies ahead; is a clock wrong?")
 
 
-def _times(claims: Mapping[str, Any], leeway: float) -> tuple[float, float]:
+def _end(claims: Mapping[str, Any], settings: IssuerSettings) -> float:
+    """Return when a token ends, in POSIX seconds; a cluster's, when its pod was to have the next."""
+    end = _moment(claims, "exp")
+    return min(end, rotated_at(claims) or end) if settings.token_profile is TokenProfile.KUBERNETES else end
+
+
+def _times(claims: Mapping[str, Any], settings: IssuerSettings) -> tuple[float, float]:
     """Return from when and until when a token holds, both with the leeway."""
+    leeway = settings.leeway
     begins_at = max((_moment(claims, name) for name in _BEGINNINGS if name in claims), default=0.0)
-    return begins_at - leeway, _moment(claims, "exp") + leeway
+    return begins_at - leeway, _end(claims, settings) + leeway
 
 
 def _moment(claims: Mapping[str, Any], name: str) -> float:
@@ -233,6 +253,7 @@ def identity_of(digest: str, claims: Mapping[str, Any], settings: IssuerSettings
         entitlements=claim_readers.entitlements(claims),
         claims=claims,
         issued_at=_moment(claims, "iat") if "iat" in claims else 0.0,
-        expires_at=_moment(claims, "exp"),
+        expires_at=_end(claims, settings),
         digest=digest,
+        pod=pod_of(settings.name, claims) if settings.token_profile is TokenProfile.KUBERNETES else None,
     )

@@ -131,6 +131,7 @@ def _configuration(iam_url: str, port: int) -> dict[str, object]:
             "pilot": {"type": "x509-proxy", "lifetime": "12h", "max_lifetime": "24h", "voms": "cms"},
             "limited": {"type": "x509-proxy", "lifetime": "1h", "limited": True},
             "short": {"type": "x509-proxy", "lifetime": "10m", "min_lifetime": "1m", "max_lifetime": "1h"},
+            "storage": {"type": "access-token", "audiences": ["https://storage.sandbox", "https://xcache.sandbox"]},
             "condor": {
                 "type": "condor-idtoken",
                 "trust_domain": "pool.sandbox",
@@ -153,7 +154,7 @@ def _rule(name: str, group: str, unit: str, account: str, fqans: list[str]) -> d
         "account": account,
         "fqans": fqans,
         "scopes": ["storage.read:/"],
-        "profiles": ["pilot", "limited", "short", "condor"],
+        "profiles": ["pilot", "limited", "short", "storage", "condor"],
     }
 
 

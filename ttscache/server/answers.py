@@ -16,13 +16,20 @@ from ttscache.errors import (
     RefusedError,
     RequestTooLargeError,
     ScopeRefusedError,
+    SubjectRevokedError,
     TokenError,
     TtsError,
     UnavailableError,
 )
 
+
+class GoneError(SubjectRevokedError):
+    """Who asks is revoked, told in the way of clients that remove what they have at this status alone."""
+
+
 TOKEN_PATH = "/token"  # noqa: S105 - a path
 _STATUSES: tuple[tuple[type[TtsError], HTTPStatus], ...] = (
+    (GoneError, HTTPStatus.NOT_FOUND),
     (RateLimitedError, HTTPStatus.TOO_MANY_REQUESTS),
     (TokenError, HTTPStatus.UNAUTHORIZED),
     (RefusedError, HTTPStatus.FORBIDDEN),

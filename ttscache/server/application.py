@@ -11,7 +11,17 @@ from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from ttscache.errors import RequestInvalidError, RequestTooLargeError, TtsError
-from ttscache.server import admin, credentials, monitoring, openapi, probes, token_endpoint, trust
+from ttscache.server import (
+    admin,
+    credentials,
+    legacy,
+    monitoring,
+    openapi,
+    probes,
+    redeem,
+    token_endpoint,
+    trust,
+)
 from ttscache.server.admin_access import ON_SOCKET
 from ttscache.server.answers import error_answer
 from ttscache.server.logs import request_id
@@ -29,12 +39,17 @@ _KEEP_ALIVE_SECONDS = 75.0
 
 def application(current: Current) -> web.Application:
     """Return the application of the network's listener."""
-    return _application(current, (token_endpoint, credentials, trust, probes, monitoring, openapi, admin))
+    return _application(current, (token_endpoint, credentials, redeem, trust, probes, monitoring, openapi, admin))
 
 
 def admin_application(current: Current) -> web.Application:
     """Return the application of the administrators' unix socket."""
     return _application(current, (probes, monitoring, openapi, admin), on_socket=True)
+
+
+def legacy_application(current: Current) -> web.Application:
+    """Return the application of the listener for old worker images."""
+    return _application(current, (legacy,))
 
 
 def _application(current: Current, audiences: tuple[ModuleType, ...], *, on_socket: bool = False) -> web.Application:

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 from aiohttp import web
 
-from ttscache.broker.credentials import Asker
+from ttscache.broker.reception import Asker
 from ttscache.net.deadline import Deadline
 from ttscache.server.services import Services
 
@@ -24,11 +24,19 @@ def _network(address: str | None) -> str:
     return str(ip_network((address.partition("%")[0], _IPV6_NETWORK_BITS), strict=False))
 
 
-async def asker_of(request: web.Request, services: Services, token: str, deadline: Deadline) -> Asker:
-    """Return who presents this token from where. Raises TokenErrors, RateLimitedError, IssuerUnreachableError."""
+async def asker_of(
+    request: web.Request, services: Services, token: str, deadline: Deadline, also_for: str = ""
+) -> Asker:
+    """Return who presents this token from where, a pod as the session that it acts by.
+
+    ``also_for`` is an audience that does beside the configured ones at this endpoint. Raises TokenErrors,
+    RateLimitedError, IssuerUnreachableError; of a pod as :meth:`Workloads.acting`.
+    """
     peer = _network(request.remote)
-    identity = services.verifier.recall(token)
+    identity = services.verifier.recall(token, also_for)
     if identity is None:
         services.memory.allowances.verification(peer)
-        identity = await services.verifier.verify(token, deadline)
-    return Asker(identity, token, peer)
+        identity = await services.verifier.verify(token, deadline, also_for)
+    if identity.pod is not None:
+        peer = identity.pod.uid
+    return Asker(await services.workloads.acting(identity, token, deadline), token, peer)

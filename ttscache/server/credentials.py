@@ -12,9 +12,9 @@ from typing import Any
 from aiohttp import web
 
 from ttscache.broker.credentials import CredentialBroker
-from ttscache.config.settings import IdTokenProfile, Profile, ProxyProfile
+from ttscache.config.settings import AccessTokenProfile, IdTokenProfile, Profile, ProxyProfile
 from ttscache.errors import TracedRefusalError
-from ttscache.model import Credential, Decision, Identity, RuleTrace
+from ttscache.model import Credential, Decision, Identity, Pod, RuleTrace
 from ttscache.net.deadline import Deadline
 from ttscache.server.answers import NO_STORE
 from ttscache.server.asking import asker_of
@@ -32,6 +32,12 @@ from ttscache.server.services import Services, services_of
 # the names of the types in profiles
 X509_PROXY = "x509-proxy"
 CONDOR_IDTOKEN = "condor-idtoken"
+ACCESS_TOKEN = "access-token"  # noqa: S105 - a name, no secret
+_TYPES: dict[type[Profile], str] = {
+    ProxyProfile: X509_PROXY,
+    IdTokenProfile: CONDOR_IDTOKEN,
+    AccessTokenProfile: ACCESS_TOKEN,
+}
 _JSON_TYPE = "application/json; charset=utf-8"
 _HEADERS = {**NO_STORE, "Vary": "Accept, Authorization"}
 _PEM_HEADERS = {**_HEADERS, "Content-Type": "application/x-pem-file"}
@@ -92,6 +98,8 @@ def whoami_json(broker: CredentialBroker, identity: Identity) -> dict[str, Any]:
         "scopes": sorted(identity.scopes),
         "entitlements": identity.entitlements,
         "token_expires_at": rfc3339(identity.expires_at),
+        "session": identity.session,
+        "pod": None if identity.pod is None else pod_json(identity.pod),
         "authority": broker.authority,
         "decision": None,
         "refused": None,
@@ -109,6 +117,17 @@ def whoami_json(broker: CredentialBroker, identity: Identity) -> dict[str, Any]:
     return body | {"trace": trace_json(decision.trace)}
 
 
+def pod_json(pod: Pod) -> dict[str, str]:
+    """Return a pod as it stands in answers."""
+    return {
+        "cluster": pod.cluster,
+        "namespace": pod.namespace,
+        "service_account": pod.service_account,
+        "name": pod.name,
+        "uid": pod.uid,
+    }
+
+
 def decision_json(decision: Decision) -> dict[str, Any]:
     """Return a decision as it stands in answers."""
     return {
@@ -124,7 +143,7 @@ def decision_json(decision: Decision) -> dict[str, Any]:
 def profile_json(profile: Profile, broker: CredentialBroker) -> dict[str, Any]:
     """Return a profile as it stands in answers; lifetimes in seconds."""
     common = {
-        "type": X509_PROXY if isinstance(profile, ProxyProfile) else CONDOR_IDTOKEN,
+        "type": _TYPES[type(profile)],
         "lifetime": profile.lifetime,
         "min_lifetime": profile.min_lifetime,
         "max_lifetime": profile.max_lifetime,
@@ -133,6 +152,8 @@ def profile_json(profile: Profile, broker: CredentialBroker) -> dict[str, Any]:
         return common | {"key": profile.key.value, "limited": profile.limited, "vos": broker.vos(profile)}
     if isinstance(profile, IdTokenProfile):
         return common | {"trust_domain": profile.trust_domain, "scopes": profile.scopes}
+    if isinstance(profile, AccessTokenProfile):
+        return common | {"audiences": profile.audiences}
     return common
 
 

@@ -19,6 +19,9 @@ MAX_BODY_BYTES = 128 * 1024
 _MAX_FQANS = 100
 _MAX_FQAN = 255
 _MAX_NAME = 64
+_MAX_TARGETS = 100
+_MAX_TARGET = 255
+_VISIBLE = re.compile(r"[!-~]+\Z")
 # more than any lifetime has; the rest of a longer number is not needed to see that it is too large
 _MAX_DIGITS = 20
 _INTEGER = re.compile(r"-?[0-9]+\Z")
@@ -95,6 +98,8 @@ def from_texts(fields: Mapping[str, list[str]]) -> CredentialRequest:
         limited=None if limited is None else _BOOLEANS[limited],
         fqans=_fqans([fqan for value in fields.get("fqan", []) for fqan in value.split(" ") if fqan]),
         csr=None if csr is None else _csr(csr),
+        audiences=_targets([*fields.get("audience", ()), *fields.get("resource", ())], "audiences and resources"),
+        scopes=_targets([one for value in fields.get("scope", ()) for one in value.split(" ")], "scopes"),
     )
 
 
@@ -181,6 +186,14 @@ def _fqans(fqans: list[str]) -> tuple[str, ...]:
     if len(fqans) > _MAX_FQANS or any(len(fqan) > _MAX_FQAN for fqan in fqans):
         raise RequestInvalidError(f"at most {_MAX_FQANS} FQANs of {_MAX_FQAN} characters may be asked for")
     return tuple(dict.fromkeys(fqans))
+
+
+def _targets(values: list[str], what: str) -> tuple[str, ...]:
+    """Return audiences, resources (RFC 8707) or scopes; each is visible ASCII (RFC 6749 appendix A.4)."""
+    given = tuple(dict.fromkeys(value for value in values if value))
+    if len(given) > _MAX_TARGETS or any(len(each) > _MAX_TARGET or not _VISIBLE.match(each) for each in given):
+        raise RequestInvalidError(f"at most {_MAX_TARGETS} {what} of {_MAX_TARGET} visible characters may be asked for")
+    return given
 
 
 def _csr(pem: str) -> bytes:

@@ -7,17 +7,21 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from ttscache.broker.access_tokens import AccessTokens
 from ttscache.broker.administration import Administration
-from ttscache.broker.cache import CredentialCache
+from ttscache.broker.caches import Caches
 from ttscache.broker.credentials import CredentialBroker
 from ttscache.broker.figures import Figures
 from ttscache.broker.issuers import ExchangingIssuer
 from ttscache.broker.limits import Allowances
+from ttscache.broker.members import Members
 from ttscache.broker.publishing import Publisher
 from ttscache.broker.readiness import Readiness
+from ttscache.broker.reception import Reception
 from ttscache.broker.revocations import Revocations
 from ttscache.broker.session_records import SessionRecords
 from ttscache.broker.standing import StandingSessions
+from ttscache.broker.workloads import Workloads
 from ttscache.config.settings import Settings
 from ttscache.identity.verifier import Issuer, TokenVerifier
 from ttscache.store.base import Store
@@ -34,7 +38,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Services:
-    """One configuration's services. ``public_url`` has no slash at its end.
+    """One configuration's services. ``public_url`` has no slash at its end; ``members`` are for old clients only.
 
     ``background`` is what goes on beside the requests, until it is cancelled; ``close`` waits for what is under way.
     """
@@ -46,8 +50,12 @@ class Services:
     memory: Memory
     exchanging: Mapping[str, ExchangingIssuer]
     standing: StandingSessions
-    cache: CredentialCache
+    caches: Caches
+    reception: Reception
+    workloads: Workloads
     broker: CredentialBroker
+    access_tokens: AccessTokens
+    members: Members | None
     publisher: Publisher
     readiness: Readiness
     administration: Administration

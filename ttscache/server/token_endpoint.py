@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from ttscache.errors import AudienceRefusedError, RequestInvalidError, ScopeRefusedError, TokenMissingError
+from ttscache.model import IssuedToken
 from ttscache.net.deadline import Deadline
 from ttscache.server.answers import NO_STORE, TOKEN_PATH, UnsupportedGrantError
 from ttscache.server.asking import asker_of
@@ -18,12 +19,11 @@ from ttscache.server.services import services_of
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:token-exchange"
 X509_PROXY_TYPE = "urn:ttscache:params:oauth:token-type:x509-proxy"
 CONDOR_IDTOKEN_TYPE = "urn:ttscache:params:oauth:token-type:condor-idtoken"
-_REQUESTABLE = (X509_PROXY_TYPE, CONDOR_IDTOKEN_TYPE)
+ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name, no secret
+_REQUESTABLE = (X509_PROXY_TYPE, ACCESS_TOKEN_TYPE, CONDOR_IDTOKEN_TYPE)
 # what means something for proxies only
 _PROXY_PARAMETERS = ("csr", "limited", "fqan")
-_SUBJECT_TOKEN_TYPES = frozenset(
-    {"urn:ietf:params:oauth:token-type:access_token", "urn:ietf:params:oauth:token-type:jwt"}
-)
+_SUBJECT_TOKEN_TYPES = frozenset({ACCESS_TOKEN_TYPE, "urn:ietf:params:oauth:token-type:jwt"})
 _REPEATABLE = {"audience", "resource"}
 # a form of more parameters than anybody sends
 _MAX_PARAMETERS = 100
@@ -61,26 +61,34 @@ async def exchange(request: web.Request) -> web.StreamResponse:
     token = _subject_token(fields)
     wanted = from_texts(fields)
     asker = await asker_of(request, services, token, deadline)
-    if first_value(fields, "requested_token_type") == CONDOR_IDTOKEN_TYPE:
-        issued = await services.broker.issue_idtoken(asker, wanted, deadline)
-        scope = {"scope": " ".join(issued.scopes)}
-        return _answer(issued.token, CONDOR_IDTOKEN_TYPE, issued.expires_at, issued.shortened_by, scope)
+    requested = first_value(fields, "requested_token_type")
+    if requested == CONDOR_IDTOKEN_TYPE:
+        return _token_answer(await services.broker.issue_idtoken(asker, wanted, deadline), requested, "N_A")
+    if requested == ACCESS_TOKEN_TYPE:
+        return _token_answer(await services.access_tokens.issue(asker, wanted, deadline), requested, "Bearer")
     credential = await services.broker.issue(asker, wanted, deadline)
-    return _answer(credential.pem.decode(), X509_PROXY_TYPE, credential.not_after, credential.shortened_by, {})
+    shortened = credential.shortened_by
+    return _answer(_body(credential.pem.decode(), X509_PROXY_TYPE, "N_A", credential.not_after), shortened)
 
 
-def _answer(
-    issued: str, kind: str, expires_at: float, shortened_by: tuple[str, ...], more: Mapping[str, object]
-) -> web.Response:
-    body: dict[str, object] = {
+def _token_answer(issued: IssuedToken, kind: str, token_type: str) -> web.Response:
+    body = _body(issued.token, kind, token_type, issued.not_after)
+    return _answer({**body, "scope": " ".join(issued.scopes)}, issued.shortened_by)
+
+
+def _body(issued: str, kind: str, token_type: str, not_after: float) -> dict[str, object]:
+    """Return what RFC 8693 section 2.2.1 wants; `N_A` is for what is no bearer token."""
+    return {
         "access_token": issued,
         "issued_token_type": kind,
-        "token_type": "N_A",
-        "expires_in": max(0, int(expires_at - time.time())),
+        "token_type": token_type,
+        "expires_in": max(0, int(not_after - time.time())),
     }
-    if shortened_by:
-        body["shortened_by"] = shortened_by
-    return web.json_response({**body, **more}, headers={**NO_STORE, "Pragma": "no-cache"})  # RFC 6749 section 5.1
+
+
+def _answer(body: Mapping[str, object], shortened_by: tuple[str, ...]) -> web.Response:
+    shortened = {"shortened_by": shortened_by} if shortened_by else {}
+    return web.json_response({**body, **shortened}, headers={**NO_STORE, "Pragma": "no-cache"})  # RFC 6749 section 5.1
 
 
 def _fields(request: web.Request, body: bytes) -> dict[str, list[str]]:
@@ -111,11 +119,17 @@ def _subject_token(fields: dict[str, list[str]]) -> str:
         raise RequestInvalidError("`subject_token_type` must be one of " + ", ".join(sorted(_SUBJECT_TOKEN_TYPES)))
     if requested not in {None, *_REQUESTABLE}:
         raise RequestInvalidError("`requested_token_type` must be one of " + ", ".join(_REQUESTABLE))
-    if requested == CONDOR_IDTOKEN_TYPE and any(first_value(fields, name) for name in _PROXY_PARAMETERS):
+    is_proxy = requested in {None, X509_PROXY_TYPE}
+    if not is_proxy and any(first_value(fields, name) for name in _PROXY_PARAMETERS):
         raise RequestInvalidError("`csr`, `limited` and `fqan` are for proxies")
+    if requested != ACCESS_TOKEN_TYPE:
+        _require_unbound(fields)
+    return token.strip()  # a file's last newline is easily sent along
+
+
+def _require_unbound(fields: dict[str, list[str]]) -> None:
     # what cannot be narrowed must not be given out as if it were
     if first_value(fields, "audience") or first_value(fields, "resource"):
         raise AudienceRefusedError("neither an X.509 proxy nor an IDTOKEN can be bound to an audience or resource")
     if first_value(fields, "scope"):
         raise ScopeRefusedError("an X.509 proxy cannot be bound to scopes, and those of an IDTOKEN are its profile's")
-    return token.strip()  # a file's last newline is easily sent along

@@ -49,6 +49,14 @@ _NOT_NOW = frozenset({"server_error", "temporarily_unavailable", "slow_down"})
 _AUP_REASON = "the user has to sign the Acceptable Usage Policy at the issuer; sign it and try again"
 
 
+@dataclass(frozen=True)
+class Narrowing:
+    """What a token is exchanged down to; empty ones are left to the issuer."""
+
+    audiences: tuple[str, ...]
+    scopes: tuple[str, ...]
+
+
 class GrantRefusedError(ExchangeRefusedError):
     """The token endpoint refused; ``error`` is its RFC 6749 code, or `unknown`."""
 
@@ -93,9 +101,10 @@ class TokenEndpoint:
         """Take over what was learnt of the same endpoint: whether it answers."""
         self.circuit = previous.circuit
 
-    async def exchange(self, subject_token: str, deadline: Deadline) -> TokenAnswer:
-        """Exchange a subject token for one of ours on the subject's behalf (RFC 8693 section 2.1).
+    async def exchange(self, subject_token: str, deadline: Deadline, narrowing: Narrowing | None = None) -> TokenAnswer:
+        """Exchange a subject token for one on the subject's behalf (RFC 8693 section 2.1).
 
+        Without ``narrowing`` it is for ourselves, as the settings say; IAM takes several audiences between blanks.
         Raises :class:`GrantRefusedError`, :class:`UpstreamUnavailableError`, :class:`IssuerUnreachableError`.
         """
         form = {
@@ -103,16 +112,22 @@ class TokenEndpoint:
             "subject_token": subject_token,
             "subject_token_type": _ACCESS_TOKEN_TYPE,
         }
-        if self._settings.scopes:
-            form["scope"] = " ".join(self._settings.scopes)
-        if self._settings.audience is not None:
-            form["audience"] = self._settings.audience
+        scopes = self._settings.scopes if narrowing is None else narrowing.scopes
+        audience = self._settings.audience if narrowing is None else " ".join(narrowing.audiences)
+        if scopes:
+            form["scope"] = " ".join(scopes)
+        if audience:
+            form["audience"] = audience
         return await self._grant(form, deadline)
 
-    async def client_credentials(self, deadline: Deadline) -> TokenAnswer:
-        """Obtain a token for the client itself (RFC 6749 section 4.4). Raises as :meth:`exchange`."""
+    async def client_credentials(self, deadline: Deadline, scopes: tuple[str, ...] | None = None) -> TokenAnswer:
+        """Obtain a token for the client itself (RFC 6749 section 4.4). Raises as :meth:`exchange`.
+
+        Without ``scopes`` it is for a session, as the settings say.
+        """
         form = {"grant_type": "client_credentials"}
-        scopes = [scope for scope in self._settings.scopes if scope not in _USERS_SCOPES]
+        if scopes is None:
+            scopes = tuple(scope for scope in self._settings.scopes if scope not in _USERS_SCOPES)
         if scopes:
             form["scope"] = " ".join(scopes)
         if self._settings.audience is not None:
