@@ -15,12 +15,12 @@ from proxy_gen.errors import CredentialFileError
 from proxy_gen.keys import PrivateKey, generate_key
 from ttscache.cli import options
 from ttscache.cli.durations import Duration
-from ttscache.cli.reuse import Wanted, reusable
 from ttscache.cli.sources import CredentialSource
-from ttscache.client import Client, IdToken, Proxy
+from ttscache.client import Client, IssuedToken, Proxy
 from ttscache.durable import write_atomically
+from ttscache.sidecar.fitting import Facts, Wanted, require_fit, reusable
 
-_PROXY, _IDTOKEN = "x509-proxy", "condor-idtoken"
+_PROXY, _ACCESS_TOKEN, _IDTOKEN = "x509-proxy", "access-token", "condor-idtoken"
 
 
 @click.command("exchange")
@@ -31,7 +31,7 @@ _PROXY, _IDTOKEN = "x509-proxy", "condor-idtoken"
 @click.option(
     "--as",
     "kind",
-    type=click.Choice([_PROXY, _IDTOKEN]),
+    type=click.Choice([_PROXY, _ACCESS_TOKEN, _IDTOKEN]),
     default=_PROXY,
     show_default=True,
     help="The type of the credential.",
@@ -40,6 +40,8 @@ _PROXY, _IDTOKEN = "x509-proxy", "condor-idtoken"
 @click.option("--lifetime", type=Duration(), help="How long it is to live; default, the profile's.")
 @click.option("--limited/--full", "limited", default=None, help="Default: as the profile says.")
 @click.option("--fqan", "fqans", multiple=True, help="A VOMS FQAN to carry (repeatable).")
+@click.option("--audience", "audiences", multiple=True, help="An access token's audience (repeatable).")
+@click.option("--scope", "scopes", multiple=True, help="A scope that an access token is to have (repeatable).")
 @click.option("--server-key", is_flag=True, help="Let the daemon make the key. Otherwise it never leaves this machine.")
 @click.option("--min-left", type=Duration(), help="Keep the file if it fits what is asked and lives longer than this.")
 @click.option(
@@ -59,32 +61,40 @@ def command(
     lifetime: int | None,
     limited: bool | None,
     fqans: tuple[str, ...],
+    audiences: tuple[str, ...],
+    scopes: tuple[str, ...],
     server_key: bool,
     min_left: int | None,
     out: str | None,
     output_format: str,
 ) -> None:
-    """Exchange a token for an X.509 proxy or an HTCondor IDTOKEN."""
+    """Exchange a token for an X.509 proxy, an access token for a service, or an HTCondor IDTOKEN."""
     options.require_one_source(url, configuration)
-    if kind == _IDTOKEN and (limited is not None or fqans or server_key or min_left is not None):
+    if kind != _PROXY and (limited is not None or fqans or server_key or min_left is not None):
         raise click.UsageError("--limited, --fqan, --server-key and --min-left are for proxies")
+    if kind != _ACCESS_TOKEN and (audiences or scopes):
+        raise click.UsageError("--audience and --scope are for access tokens")
     token = options.token_from(token_file)
     source = _source(url, ca_file, configuration)
     if kind == _IDTOKEN:
-        _write_idtoken(source.idtoken(token, profile=profile, lifetime=lifetime), out, output_format)
+        _write_token("IDTOKEN", source.idtoken(token, profile=profile, lifetime=lifetime), out, output_format)
+        return
+    if kind == _ACCESS_TOKEN:
+        issued = source.access_token(token, profile=profile, lifetime=lifetime, audiences=audiences, scopes=scopes)
+        _write_token("access token", issued, out, output_format)
         return
     target = _target(out)
     described = None if server_key and min_left is None else source.whoami(token)
-    wanted = Wanted.of(described, profile, limited, fqans) if described is not None else None
+    wanted = Wanted.of(described, profile, limited=limited, fqans=fqans) if described is not None else None
     if min_left is not None and target is not None and wanted is not None:
         kept = reusable(target, wanted, timedelta(seconds=min_left))
         if kept is not None:
-            _report(kept, target, output_format, reused=True)
+            _report(_kept_facts(kept), target, output_format, reused=True)
             return
     key = None if server_key or wanted is None else generate_key(wanted.key)
     csr = None if key is None else make_csr(key)
     proxy = source.proxy(token, profile=profile, lifetime=lifetime, limited=limited, fqans=fqans, csr=csr)
-    credential = _assembled(proxy, key)
+    credential = _assembled(proxy, key, wanted)
     if target is None:
         click.echo(credential.to_pem(), nl=False)
         return
@@ -92,7 +102,7 @@ def command(
     _report(_facts(proxy), target, output_format, reused=False)
 
 
-def _write_idtoken(issued: IdToken, out: str | None, output_format: str) -> None:
+def _write_token(what: str, issued: IssuedToken, out: str | None, output_format: str) -> None:
     target = None if out in {None, "-"} else _existing(Path(str(out)))
     if target is None and output_format == "json":
         options.show_json({"token": issued.token, "expires_in": issued.expires_in, "scopes": list(issued.scopes)})
@@ -106,7 +116,7 @@ def _write_idtoken(issued: IdToken, out: str | None, output_format: str) -> None
     if output_format == "json":
         options.show_json(facts)
         return
-    options.show(f"wrote {target}: IDTOKEN for {' '.join(issued.scopes)}, valid until {facts['not_after']}")
+    options.show(f"wrote {target}: {what} for {' '.join(issued.scopes)}, valid until {facts['not_after']}")
 
 
 def _source(url: str | None, ca_file: Path | None, configuration: Path | None) -> CredentialSource:
@@ -132,8 +142,8 @@ def _existing(target: Path) -> Path:
     return target
 
 
-def _assembled(proxy: Proxy, key: PrivateKey | None) -> Credential:
-    """Put our key to the answer's chain. Raises CredentialFileError unless it is a proxy for that key, and valid."""
+def _assembled(proxy: Proxy, key: PrivateKey | None, wanted: Wanted | None) -> Credential:
+    """Put our key to the answer's chain. Raises ProxyGenError unless it is a valid proxy for it, as wanted."""
     credential = Credential.parse(proxy.pem)
     if key is not None:
         credential = Credential(credential.chain, key)
@@ -141,7 +151,18 @@ def _assembled(proxy: Proxy, key: PrivateKey | None) -> Credential:
         raise CredentialFileError("key_missing", "the daemon's answer holds no private key")
     if credential.leaf.not_valid_after_utc <= datetime.now(UTC):
         raise CredentialFileError("expired", "the daemon's answer has expired already; is a clock wrong?")
+    if wanted is not None:
+        require_fit(credential, wanted, datetime.now(UTC))
     return credential
+
+
+def _kept_facts(facts: Facts) -> dict[str, object]:
+    return {
+        "subject": facts.subject,
+        "identity": facts.identity,
+        "issuer": facts.issuer,
+        "not_after": f"{facts.not_after:%Y-%m-%dT%H:%M:%SZ}",
+    }
 
 
 def _facts(proxy: Proxy) -> dict[str, object]:

@@ -18,16 +18,12 @@ from ttscache.client import ClientError, TokenSourceError
 from ttscache.errors import ConfigurationError, TtsError, UnavailableError
 
 _EXIT_INTERRUPTED = 130
-_CLIENT_ERROR_STATUSES = range(400, 500)
-# these are mistakes in how the client was called
-_CLIENT_USAGE = frozenset({"url_invalid", "ca_file_invalid", "certificate_invalid"})
-# refused before there was an answer with a status
-_CLIENT_REFUSED = frozenset({"certificate_refused"})
 
 _COMMANDS = {
     "serve": "ttscache.cli.serve",
     "config": "ttscache.cli.config",
     "exchange": "ttscache.cli.exchange",
+    "sidecar": "ttscache.cli.sidecar",
     "inspect": "ttscache.cli.inspect",
     "explain": "ttscache.cli.explain",
     "mapfile": "ttscache.cli.mapfile",
@@ -121,17 +117,8 @@ _TOLD: dict[type[Exception], Callable[[Any], tuple[int, tuple[str, ...]]]] = {
     click.ClickException: _usage,
     ConfigurationError: lambda error: (EXIT_USAGE, error.mistakes),
     TokenSourceError: lambda error: (EXIT_USAGE, (str(error),)),
-    ClientError: lambda error: (_client_status(error), (f"{error.code}: {error}",)),
+    ClientError: lambda error: (error.exit_status, (f"{error.code}: {error}",)),
     TtsError: _service,
     ProxyGenError: lambda error: (EXIT_INVALID, (f"{error.code}: {error}",)),
     OSError: _system,
 }
-
-
-def _client_status(error: ClientError) -> int:
-    if error.code in _CLIENT_USAGE:
-        return EXIT_USAGE
-    if error.unavailable:
-        return EXIT_UNAVAILABLE
-    refused = error.code in _CLIENT_REFUSED or error.status in _CLIENT_ERROR_STATUSES
-    return EXIT_REFUSED if refused else EXIT_FAULT

@@ -1,4 +1,4 @@
-"""Whether the proxy file that is there fits what is asked, so that it need not be fetched again."""
+"""Whether a proxy is what was asked for: one that comes, and one that is there already and may be kept."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from proxy_gen.credential import Credential
-from proxy_gen.errors import FqanRefusedError, ProxyGenError
+from proxy_gen.errors import CredentialFileError, FqanRefusedError, ProxyGenError
 from proxy_gen.keys import KeyKind, kind_of, require_strong
 from proxy_gen.names import DistinguishedName
 from proxy_gen.pci import ProxyKind, proxy_cert_info
+from proxy_gen.verify import verify_proxies
 from proxy_gen.voms.certificate import AttributeCertificate, attribute_certificates
 from proxy_gen.voms.fqan import Fqan
 from ttscache.client import ClientError
@@ -46,8 +47,9 @@ class Wanted:
         cls,
         whoami: Mapping[str, Any],
         profile: str | None,
-        limited: bool | None,
-        fqans: tuple[str, ...],
+        *,
+        limited: bool | None = None,
+        fqans: tuple[str, ...] = (),
     ) -> Wanted:
         """Derive it from what the daemon says of the token. Raises ClientError when the token gets nothing."""
         decision, refused = whoami.get("decision"), whoami.get("refused")
@@ -83,42 +85,68 @@ def _wrong_type(profile: str | None) -> ClientError:
     return ClientError("request_invalid", f"profile '{profile}' gives no proxies", status=_BAD_REQUEST)
 
 
-def reusable(path: Path, wanted: Wanted, min_left: timedelta) -> dict[str, object] | None:
+@dataclass(frozen=True)
+class Facts:
+    """What a proxy is: DNs in slash form, the end of it all (aware)."""
+
+    subject: str
+    identity: str
+    issuer: str
+    not_after: datetime
+
+
+def require_fit(credential: Credential, wanted: Wanted, now: datetime) -> Facts:
+    """Return what a proxy is, if it is what is wanted, with its key, and valid now.
+
+    Raises ProxyGenError (VerificationError for a chain that does not hold by itself), CredentialFileError for another
+    proxy than what is wanted; ValueError for what cannot be read.
+    """
+    facts = facts_of(credential)
+    verify_proxies(credential.chain, now)
+    kind = kind_of(require_strong(credential.leaf.public_key()))
+    info = proxy_cert_info(credential.leaf)
+    attributes = attribute_certificates(credential.leaf)
+    for fits, what in (
+        (facts.not_after > now, "has expired; is a clock wrong?"),
+        (credential.key is not None, "holds no private key"),
+        (wanted.identity in {None, facts.identity}, "is another identity's"),
+        (wanted.issuer in {None, facts.issuer}, "stands under another CA"),
+        (kind is wanted.key, "has a key of another kind"),
+        (info is not None and info.kind is wanted.kind, "is not as limited, or as full, as it was to be"),
+        (_carries(attributes, wanted), "carries other VOMS attributes"),
+    ):
+        if not fits:
+            raise CredentialFileError("proxy_unfit", f"the proxy {what}")
+    return facts
+
+
+def facts_of(credential: Credential) -> Facts:
+    """Return what a proxy is, whether it holds or not. Raises CredentialFileError for what is none, ValueError."""
+    chain = credential.chain
+    if proxy_cert_info(credential.leaf) is None or len(chain) < 2:  # noqa: PLR2004 - a proxy and its end entity
+        raise CredentialFileError("proxy_unfit", "this is no proxy")
+    ends = [certificate.not_valid_after_utc for certificate in chain]
+    end_entity = next((each for each in chain if proxy_cert_info(each) is None), chain[-1])
+    return Facts(
+        subject=DistinguishedName(credential.leaf.subject).slash,
+        identity=DistinguishedName(end_entity.subject).slash,
+        issuer=DistinguishedName(end_entity.issuer).slash,
+        not_after=min([*ends, *(each.not_after for each in attribute_certificates(credential.leaf))]),
+    )
+
+
+def reusable(path: Path, wanted: Wanted, min_left: timedelta) -> Facts | None:
     """Return the facts of the proxy in ``path`` when it fits and lives longer than ``min_left``; else None."""
     if not wanted.allowed or wanted.identity is None:
         return None
+    now = datetime.now(UTC)
     try:
         if path.stat().st_mode & 0o777 not in _MODES:
             return None
-        credential = Credential.parse(path.read_bytes())
-        info = proxy_cert_info(credential.leaf)
-        attributes = attribute_certificates(credential.leaf)
+        facts = require_fit(Credential.parse(path.read_bytes()), wanted, now)
     except (OSError, ProxyGenError, ValueError):
         return None  # whatever is wrong with it, a new one mends it
-    if info is None or credential.key is None or len(credential.chain) < 2:  # noqa: PLR2004 - a proxy and its EEC
-        return None
-    end_entity = credential.chain[1]
-    now = datetime.now(UTC)
-    ends = [certificate.not_valid_after_utc for certificate in credential.chain]
-    not_after = min([*ends, *(each.not_after for each in attributes)])
-    fits = (
-        not_after - now > min_left
-        and credential.leaf.not_valid_before_utc <= now
-        and DistinguishedName(end_entity.subject).slash == wanted.identity
-        and wanted.issuer in {None, DistinguishedName(end_entity.issuer).slash}
-        and credential.leaf.issuer == end_entity.subject
-        and kind_of(require_strong(credential.leaf.public_key())) is wanted.key
-        and info.kind is wanted.kind
-        and _carries(attributes, wanted)
-    )
-    if not fits:
-        return None
-    return {
-        "subject": DistinguishedName(credential.leaf.subject).slash,
-        "identity": wanted.identity,
-        "issuer": wanted.issuer,
-        "not_after": f"{not_after:%Y-%m-%dT%H:%M:%SZ}",
-    }
+    return facts if facts.not_after - now > min_left else None
 
 
 def _by_vo(fqans: Sequence[str], vos: Sequence[str]) -> dict[str, tuple[Fqan, ...]]:

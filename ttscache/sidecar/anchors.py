@@ -1,0 +1,123 @@
+"""Trust directories: the daemon's files over those of a base, such as IGTF's on cvmfs.
+
+Files are copied, not linked: consumers need not see the base, and what it said last stays there when it is away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from ttscache.sidecar.keeping import UnfitError
+from ttscache.sidecar.order import Item, Kind, Outcome, State
+from ttscache.sidecar.place import Place
+from ttscache.sidecar.visit import Visit
+
+_NAME = re.compile(r"[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]{0,254}\Z")
+_MAX_FILES = 20_000
+_MAX_FILE_BYTES = 32 * 1024 * 1024
+_MODE = 0o644
+_DIRECTORY_MODE = 0o755
+# what was put there by us, and is ours to remove
+_LEDGER = PurePosixPath(".ttscache")
+
+
+def renew(visit: Visit, item: Item) -> Outcome:
+    """Bring a directory up to date. Raises ClientError, UnfitError, OSError.
+
+    What the daemon has goes before what the base has; what neither has any more is removed.
+    """
+    archive = visit.client.trust_anchors() if item.kind is Kind.TRUST else visit.client.vomsdir()
+    ours = dict(_unpacked(archive))
+    base = {} if item.base is None else {name: file for name, file in _listed(item.base) if name not in ours}
+    names = {str(name) for name in (*ours, *base)}
+    known = _ledger(item.path)
+    _write_ledger(item.path, known | names)  # first: what is written is known, also if this is its end
+    changed = [_put(item.path, name, content) for name, content in ours.items()]
+    changed += [_put(item.path, name, _read(file)) for name, file in base.items()]
+    for gone in known - names:
+        _remove(item.path, PurePosixPath(gone))
+    _write_ledger(item.path, names)
+    return Outcome(State.RENEWED if any(changed) or known - names else State.KEPT, time.time())
+
+
+def _unpacked(archive: bytes) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """Go through the plain files of an archive. Raises UnfitError for anything else in it."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+            for count, member in enumerate(tar):
+                content = tar.extractfile(member) if member.isreg() and _is_plain(PurePosixPath(member.name)) else None
+                if content is None or member.size > _MAX_FILE_BYTES or count >= _MAX_FILES:
+                    raise UnfitError("answer_invalid", "the daemon's archive holds what is no plain file")
+                yield PurePosixPath(member.name), content.read()
+    except (tarfile.TarError, EOFError, OSError):
+        raise UnfitError("answer_invalid", "the daemon's answer is no archive") from None
+
+
+def _listed(base: Path) -> Iterator[tuple[PurePosixPath, Path]]:
+    """Go through the plain files of a base, and of its directories."""
+    for entry in sorted(os.scandir(base), key=lambda each: each.name):
+        name = PurePosixPath(entry.name)
+        if entry.is_file() and _is_plain(name):
+            yield name, Path(entry.path)
+        elif entry.is_dir() and _is_plain(name):
+            for below in sorted(os.scandir(entry.path), key=lambda each: each.name):
+                if below.is_file() and _is_plain(name / below.name):
+                    yield name / below.name, Path(below.path)
+
+
+def _is_plain(name: PurePosixPath) -> bool:
+    """Tell whether a name may be written: of a file, or of one in a directory (`vomsdir/VO/HOST.lsc`)."""
+    return 1 <= len(name.parts) <= 2 and all(_NAME.match(part) for part in name.parts)  # noqa: PLR2004
+
+
+def _read(file: Path) -> bytes:
+    with file.open("rb") as source:
+        content = source.read(_MAX_FILE_BYTES + 1)
+    if len(content) > _MAX_FILE_BYTES:
+        raise UnfitError("base_invalid", f"{file} has more than {_MAX_FILE_BYTES} bytes")
+    return content
+
+
+def _put(directory: Path, name: PurePosixPath, content: bytes) -> bool:
+    """Write a file unless it is there already; tell whether it was written."""
+    with _place(directory, name) as place:
+        held = place.read(name.name)
+        if held is not None and held.content == content:
+            return False
+        place.write(name.name, content)
+        return True
+
+
+def _remove(directory: Path, name: PurePosixPath) -> None:
+    with _place(directory, name) as place:
+        place.remove(name.name)
+
+
+def _place(directory: Path, name: PurePosixPath) -> Place:
+    below = directory / name.parent
+    with contextlib.suppress(FileExistsError):
+        below.mkdir(_DIRECTORY_MODE)
+    return Place(below, _MODE, None, most=_MAX_FILE_BYTES)
+
+
+def _ledger(directory: Path) -> set[str]:
+    """Return the names that are ours in a directory."""
+    with _place(directory, _LEDGER) as place:
+        held = place.read(_LEDGER.name)
+    try:
+        names = json.loads(held.content) if held is not None else []
+    except (ValueError, RecursionError):
+        names = []
+    return {name for name in names if isinstance(name, str) and _is_plain(PurePosixPath(name))}
+
+
+def _write_ledger(directory: Path, names: set[str]) -> None:
+    _put(directory, _LEDGER, json.dumps(sorted(names)).encode())

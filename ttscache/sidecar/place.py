@@ -1,0 +1,162 @@
+"""Where files are put: directories that others may write to as well, and must not lead us elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from ttscache.durable import Owner, is_temporary, replacing_at
+
+_MAX_LINKS = 40  # path_resolution(7)
+_MAX_BYTES = 1024 * 1024
+_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_WHOLE_UID_MAP = ("0", "0", "4294967295")
+_OVERFLOW_UID = 65534
+
+
+class UnsafePlaceError(OSError):
+    """The way to a directory goes through what somebody else may change."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(errno.EPERM, why, str(path))
+
+
+@dataclass(frozen=True)
+class Held:
+    """A file that is there: what is in it, and when it was written (POSIX seconds)."""
+
+    content: bytes
+    written_at: float
+
+
+class Place:
+    """An open directory in which files are replaced. Close it after use."""
+
+    def __init__(self, directory: Path, mode: int, owner: Owner | None, *, most: int = _MAX_BYTES) -> None:
+        """Open it; ``mode`` and ``owner`` are the files', larger ones than ``most`` bytes are not read.
+
+        Raises OSError, :class:`UnsafePlaceError`.
+        """
+        self._mode = mode
+        self._most = most
+        self._owner = owner
+        self._trusted = trusted_users(owner)
+        self._directory = open_directory(directory, self._trusted)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._directory)
+
+    def read(self, name: str) -> Held | None:
+        """Return a file as we would have written it; None for anything else that may be there."""
+        try:
+            descriptor = os.open(name, _READ, dir_fd=self._directory)
+        except OSError:
+            return None  # missing, a link, or our own of an earlier run that only its owner may read
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not self._is_ours(status):
+                return None
+            content = file.read(self._most + 1)
+        return Held(content, status.st_mtime) if len(content) <= self._most else None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Replace a file, whole and durable. Raises OSError; the old file is then untouched."""
+        with _unbroken(), replacing_at(self._directory, name, mode=self._mode, owner=self._owner) as write:
+            write(content)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there. Raises OSError."""
+        with _unbroken(), contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._directory)
+            os.fsync(self._directory)
+
+    def sweep(self, name: str) -> None:
+        """Remove what a killed writer of this file has left."""
+        for entry in os.listdir(self._directory):  # noqa: PTH208 - of a descriptor
+            if is_temporary(entry, name):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry, dir_fd=self._directory)
+
+    def _is_ours(self, status: os.stat_result) -> bool:
+        owner = os.geteuid() if self._owner is None else self._owner.uid
+        plain = stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) == self._mode
+        return plain and status.st_uid == owner
+
+
+def open_directory(path: Path, trusted: frozenset[int]) -> int:
+    """Open a directory, component by component, and return its descriptor.
+
+    Everything on the way must belong to a trusted user: links that others have put there are not followed, and
+    directories of theirs, which they could swap for others, are not entered. Raises OSError, UnsafePlaceError.
+    """
+    pending: list[str] = list(path.absolute().parts[1:])
+    current = os.open("/", _LOOK)
+    links = 0
+    try:
+        while pending:
+            found = os.open(pending.pop(0), _LOOK, dir_fd=current)
+            status = os.fstat(found)
+            if status.st_uid not in trusted:
+                os.close(found)
+                raise UnsafePlaceError(path, f"a part of the path belongs to another user (uid {status.st_uid})")
+            if not stat.S_ISLNK(status.st_mode):
+                os.close(current)
+                current = found
+                continue
+            links += 1
+            target = Path(os.readlink("", dir_fd=found))
+            os.close(found)
+            if links > _MAX_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+            current = _beginning(current, target)
+            pending = [*_names(target), *pending]
+        return os.open(".", _OPEN, dir_fd=current)
+    finally:
+        os.close(current)
+
+
+def trusted_users(owner: Owner | None) -> frozenset[int]:
+    """Return whose directories and links are trusted: root's, our own, and those of whom the files are for.
+
+    In a user namespace without root, root's own show up as nobody's.
+    """
+    users = {0, os.geteuid()} | (set() if owner is None else {owner.uid})
+    with contextlib.suppress(OSError):
+        if tuple(Path("/proc/self/uid_map").read_text(encoding="ascii").split()) != _WHOLE_UID_MAP:
+            users.add(_OVERFLOW_UID)
+    return frozenset(users)
+
+
+def _beginning(current: int, target: Path) -> int:
+    """Return where a link's target starts."""
+    if not target.is_absolute():
+        return current
+    os.close(current)
+    return os.open("/", _LOOK)
+
+
+def _names(target: Path) -> Sequence[str]:
+    return target.parts[1:] if target.is_absolute() else target.parts
+
+
+@contextlib.contextmanager
+def _unbroken() -> Iterator[None]:
+    """Let a signal wait until the file is there, whole, and nothing is left beside it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,70 @@
+"""Token files: a bearer token where WLCG's discovery looks for it, an IDTOKEN where HTCondor does.
+
+What is said of a token here is read from it without verification: the daemon, which vouches for it, was verified.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ttscache.client import IssuedToken
+from ttscache.sidecar.keeping import New, Present, UnfitError, put
+from ttscache.sidecar.order import Item, Kind, Outcome
+from ttscache.sidecar.place import Held, Place
+from ttscache.sidecar.visit import Visit
+
+_PARTS = 3
+
+
+def renew(visit: Visit, item: Item, place: Place, min_left: float) -> Outcome:
+    """Put a new token in place where it is due. Raises ClientError, UnfitError, OSError."""
+    present = standing(place.read(item.path.name))
+    if present is not None and not item.due and present.is_fresh(time.time()):
+        return present.kept()
+    ask = visit.client.access_token if item.kind is Kind.BEARER else visit.client.idtoken
+    now = time.time()  # what is left is counted from before the answer: rather too little than too much
+    new = _new(ask(visit.token, profile=item.profile), now)
+    if new.not_after <= time.time():
+        raise UnfitError("token_expired", "the daemon's answer has expired already; is a clock wrong?")
+    return put(place, item.path.name, present, new, min_left=min_left, now=time.time())
+
+
+def standing(held: Held | None) -> Present | None:
+    """Return what is in a file, if it is a token that is good now. One that is no JWT says nothing of itself."""
+    claims = {} if held is None else _claims(held.content.strip())
+    end = _end(claims)
+    if held is None or end is None or end <= time.time():
+        return None
+    return Present(_identity(claims), end, held.written_at, fits=True)
+
+
+def _new(issued: IssuedToken, now: float) -> New:
+    claims = _claims(issued.token.encode())
+    end = min(now + issued.expires_in, _end(claims) or float("inf"))
+    return New(_identity(claims), end, issued.token.encode() + b"\n")
+
+
+def _identity(claims: Mapping[str, Any]) -> str:
+    return f"{claims.get('sub', '')} of {claims.get('iss', '')}"
+
+
+def _end(claims: Mapping[str, Any]) -> float | None:
+    value = claims.get("exp")
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _claims(token: bytes) -> Mapping[str, Any]:
+    """Return the claims of a JWT (RFC 7519 section 3); none for anything else."""
+    parts = token.split(b".")
+    if len(parts) != _PARTS:
+        return {}
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + b"=" * (-len(parts[1]) % 4)))
+    except (ValueError, binascii.Error, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
