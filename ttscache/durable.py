@@ -73,7 +73,7 @@ def replacing_at(
 
 def temporary_prefix(name: str) -> str:
     """Return how the names of temporary files for a file begin; 16 hexadecimal digits follow."""
-    return f".{name[:100]}."
+    return f".{os.fsdecode(os.fsencode(name)[:100])}."  # a name may have 255 bytes
 
 
 def is_temporary(name: str, of: str) -> bool:

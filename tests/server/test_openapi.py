@@ -33,13 +33,14 @@ from tests.tools.programs import wait_for
 from ttscache import errors
 from ttscache.broker.readiness import Status
 from ttscache.errors import TtsError
+from ttscache.identity.settings import CREDMON_AUDIENCE
 from ttscache.mapping.exports import Format
-from ttscache.model import SessionState
+from ttscache.model import Pod, SessionState
 from ttscache.sandbox.iam.faults import Fault
 from ttscache.server.answers import INTERNAL_CODE, TOKEN_PATH, error_answer
 from ttscache.server.application import admin_application, application
+from ttscache.server.credentials import pod_json
 from ttscache.server.openapi import description
-from ttscache.server.redeem import CREDMON_AUDIENCE
 from ttscache.server.services import Current, Services
 from ttscache.server.token_endpoint import ACCESS_TOKEN_TYPE, CONDOR_IDTOKEN_TYPE, GRANT_TYPE, X509_PROXY_TYPE
 
@@ -135,7 +136,7 @@ def _extend(document: dict[str, Any]) -> None:
         "audiences": list(STORAGE),
     }
     for rule in document["mapping"]:
-        rule["profiles"] += ["storage", "longer"]
+        rule["profiles"].append("longer")
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +219,11 @@ def test_every_error_is_described_where_it_can_be(kind: type[TtsError] | None) -
 )
 def test_what_is_listed_is_listed_whole(name: str, values: type[Format | KeyKind | Status | SessionState]) -> None:
     assert DOCUMENT["components"]["schemas"][name]["enum"] == [each.value for each in values]
+
+
+def test_a_pod_is_told_as_it_says() -> None:
+    pod = Pod(cluster="cluster", namespace="cms-site", service_account="wn", name="wn-0", uid="0")
+    require_valid(pod_json(pod), ("components", "schemas", "Pod"))
 
 
 # --- what is answered is what it says

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ttscache.broker.cache import Cache, Wanted
+from ttscache.broker.flights import LeaderError, on_own_account
 from ttscache.broker.issuers import ExchangingIssuer, Granted
 from ttscache.broker.keys import access_token_key, digest
 from ttscache.broker.lifetimes import asked_lifetime, grant
 from ttscache.broker.narrowing import narrowing
 from ttscache.broker.policy import Policy, still_grants, substance
-from ttscache.broker.reception import Asker, LeaderError, Reception, on_own_account, persistently
+from ttscache.broker.reception import Asker, Reception, persistently
 from ttscache.config.settings import AccessTokenProfile
 from ttscache.errors import (
     AudienceRefusedError,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from ttscache.broker.codec import Cached, Form
-from ttscache.broker.flights import Flights
+from ttscache.broker.flights import Flights, LeaderError
 from ttscache.broker.leases import leased
 from ttscache.broker.renewals import Renewals
 from ttscache.errors import RecordUnreadableError, UnavailableError
@@ -185,8 +185,9 @@ class Cache(Generic[_Issued]):
                     minted = self._aged(await mint(), wanted)
                     await self._store.put(key, self._form.encode(minted), expires_at=minted.hard)
                     stored = minted
-        except UnavailableError:
-            if stored is None or not self._is_served(stored):
+        except (UnavailableError, LeaderError) as error:
+            cause = error.error if isinstance(error, LeaderError) else error
+            if not isinstance(cause, UnavailableError) or stored is None or not self._is_served(stored):
                 raise
         return self._hold(key, stored)
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from proxy_gen.voms.fqan import Fqan
 from ttscache.broker.cache import Cache, Wanted
 from ttscache.broker.codec import Cached
+from ttscache.broker.flights import LeaderError, on_own_account
 from ttscache.broker.idtokens import IdTokens, TokenOrder
 from ttscache.broker.keys import credential_key, digest
 from ttscache.broker.lifetimes import asked_lifetime
 from ttscache.broker.minting import Mint
 from ttscache.broker.orders import MintingOrder
 from ttscache.broker.policy import Policy, carried_fqans, still_grants, substance
-from ttscache.broker.reception import Asker, LeaderError, Reception, on_own_account, persistently
+from ttscache.broker.reception import Asker, Reception, persistently
 from ttscache.config.settings import IdTokenProfile, Profile, ProxyProfile
 from ttscache.errors import RateLimitedError
 from ttscache.metrics import CACHE, ISSUED

@@ -6,11 +6,35 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeVar
 
-from ttscache.errors import OverloadedError
+from ttscache.errors import OverloadedError, TtsError
 from ttscache.metrics import FLIGHTS_JOINED
 from ttscache.net.deadline import Deadline
 
 _Result = TypeVar("_Result")
+
+
+class LeaderError(Exception):
+    """What failed for who began a flight that others have joined, and is no failure of theirs."""
+
+    def __init__(self, leader: object, error: TtsError) -> None:
+        super().__init__(str(error))
+        self.leader = leader
+        self.error = error
+
+    @property
+    def code(self) -> str:
+        """The code of what failed."""
+        return self.error.code
+
+
+async def on_own_account(asker: object, attempt: Callable[[], Awaitable[_Result]]) -> _Result:
+    """Try again where the flight that was joined failed by another's fault. Raises what ``attempt`` raises."""
+    while True:
+        try:
+            return await attempt()
+        except LeaderError as failed:
+            if failed.leader is asker:
+                raise failed.error from None
 
 
 class Flights:

@@ -36,11 +36,10 @@ _ASKED_DIGITS = 16
 
 @dataclass(frozen=True)
 class Granted:
-    """What a token answer is good for: the token in it, its claims and scopes, its end in POSIX seconds."""
+    """What a token answer is good for: the token in it, its claims, its end in POSIX seconds."""
 
     token: str = field(repr=False)
     claims: Mapping[str, Any]
-    scopes: frozenset[str]
     expires_at: float
 
 
@@ -105,7 +104,7 @@ class ExchangingIssuer:
         """
         try:
             claims = await self.inspect(answer.access_token, deadline)
-            audience, granted = audiences(claims), scopes(claims)
+            audience, granted = audiences(claims), scopes(claims) | (answer.scopes or frozenset())
         except (TokenExpiredError, TokenNotYetValidError):
             raise UpstreamUnavailableError(
                 f"issuer '{self.name}' answered with a token that is not valid now; the clock here or there is wrong",
@@ -124,10 +123,10 @@ class ExchangingIssuer:
         if asked.audiences and not (audience and audience <= set(asked.audiences)):
             raise self._refused("a token for another audience than was asked for")
         # without any the choice is the issuer's
-        if asked.scopes and not all_covered(asked.scopes, granted | (answer.scopes or frozenset())):
+        if asked.scopes and not all_covered(asked.scopes, granted):
             raise self._refused("a token with more scopes than were asked for")
         ends = [float(claims["exp"])] + ([] if answer.expires_in is None else [now + answer.expires_in])
-        return Granted(answer.access_token, claims, granted or answer.scopes or frozenset(), min(ends))
+        return Granted(answer.access_token, claims, min(ends))
 
     @cached_property
     def _opening(self) -> Narrowing:

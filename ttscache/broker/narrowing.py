@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ttscache.broker.scopes import all_covered
 from ttscache.config.settings import AccessTokenProfile
 from ttscache.errors import AudienceRefusedError, ScopeRefusedError
@@ -9,6 +11,7 @@ from ttscache.model import CredentialRequest, Decision, Identity
 from ttscache.upstream.token_endpoint import Narrowing
 
 _REFRESHING = "offline_access"
+_GROUPS = "wlcg.groups"
 # these speak of a user at a browser; no service decides by them (OpenID Connect Core sections 3.1.2.1 and 5.4)
 _OPENID = frozenset({"openid", "profile", "email", "address", "phone", _REFRESHING})
 
@@ -38,7 +41,14 @@ def _scopes(identity: Identity, decision: Decision, request: CredentialRequest) 
     if not all_covered(bounds, request.scopes):
         whose = f"rule '{decision.rule}' gives" if decision.scopes else "the presented token has"
         raise ScopeRefusedError(f"{whose} other scopes: {' '.join(bounds) or 'none'}")
-    scopes = tuple(sorted(set(request.scopes))) or tuple(each for each in bounds if each not in _OPENID)
+    scopes = _ordered(request.scopes or tuple(each for each in bounds if each not in _OPENID))
     if not scopes:
         raise ScopeRefusedError(f"neither rule '{decision.rule}' nor the presented token has scopes for a service")
     return scopes
+
+
+def _ordered(scopes: Iterable[str]) -> tuple[str, ...]:
+    """Return scopes in one order, whatever they were asked in; of WLCG's groups the first is the default, and stays."""
+    apart = dict.fromkeys(scopes)
+    groups = [scope for scope in apart if scope.startswith(_GROUPS)]
+    return (*sorted(apart.keys() - set(groups)), *groups)

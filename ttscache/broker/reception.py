@@ -12,7 +12,7 @@ from ttscache.broker.limits import Allowances
 from ttscache.broker.revocations import Revocations
 from ttscache.broker.sessions import SessionGoneError, Sessions
 from ttscache.broker.standing import StandingSessions
-from ttscache.errors import SessionLostError, TokenError, TtsError
+from ttscache.errors import SessionLostError, TokenError
 from ttscache.model import Identity, Session
 from ttscache.net.deadline import Deadline
 
@@ -88,25 +88,6 @@ class Reception:
         """Return the session as what is made may rest upon it: see :meth:`Sessions.confirmed`."""
         session = await self.session(asker, deadline)
         return None if session is None else await self.sessions.confirmed(session, deadline)
-
-
-class LeaderError(Exception):
-    """What failed for who began a flight that others have joined, and is no failure of theirs."""
-
-    def __init__(self, leader: Asker, error: TtsError) -> None:
-        super().__init__(str(error))
-        self.leader = leader
-        self.error = error
-
-
-async def on_own_account(asker: Asker, attempt: Callable[[], Awaitable[_Issued]]) -> _Issued:
-    """Try again where the flight that was joined failed by another's fault. Raises what ``attempt`` raises."""
-    while True:
-        try:
-            return await attempt()
-        except LeaderError as failed:
-            if failed.leader is asker:
-                raise failed.error from None
 
 
 async def persistently(attempt: Callable[[], Awaitable[_Issued]]) -> _Issued:

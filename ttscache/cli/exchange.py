@@ -80,7 +80,8 @@ def command(
         _write_token("IDTOKEN", source.idtoken(token, profile=profile, lifetime=lifetime), out, output_format)
         return
     if kind == _ACCESS_TOKEN:
-        issued = source.access_token(token, profile=profile, lifetime=lifetime, audiences=audiences, scopes=scopes)
+        apart = tuple(" ".join(scopes).split())
+        issued = source.access_token(token, profile=profile, lifetime=lifetime, audiences=audiences, scopes=apart)
         _write_token("access token", issued, out, output_format)
         return
     target = _target(out)

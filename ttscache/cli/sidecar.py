@@ -7,6 +7,7 @@ import grp
 import pwd
 import shlex
 import signal
+import socket
 from pathlib import Path
 
 import click
@@ -21,7 +22,6 @@ from ttscache.sidecar.order import Item, Kind, Order
 from ttscache.sidecar.telling import PidFile, Telling
 
 _MAX_PORT = 65535
-_EVERYWHERE = "0.0.0.0"  # noqa: S104 - the kubelet's probes come from outside the pod
 
 
 @click.command("sidecar")
@@ -162,4 +162,9 @@ def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not port.isdecimal() or int(port) > _MAX_PORT:
         raise click.UsageError("--health must be [HOST:]PORT")
-    return host.removeprefix("[").removesuffix("]") or _EVERYWHERE, int(port)
+    return host.removeprefix("[").removesuffix("]") or _everywhere(), int(port)
+
+
+def _everywhere() -> str:
+    """The kubelet's probes come from outside the pod, by whichever protocol its network speaks."""
+    return "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104

@@ -48,7 +48,9 @@ def legacy(
         message = "without `server.tls` private keys would cross the network in the clear; say `plaintext: true` if so"
         notes.wrong(path, message)
     _require_session(notes, path, part, known)
-    if not isinstance(profiles.get(part["profile"]), ProxyProfile):
+    profile = profiles.get(part["profile"])
+    # one with a mistake of its own cannot be told the type of
+    if not isinstance(profile, ProxyProfile) and (profile or not known.has("profiles", part["profile"])):
         notes.wrong((*path, "profile"), f"there is no profile '{part['profile']}' of type x509-proxy under `profiles`")
     networks = [_network(notes, (*path, "networks", i), text) for i, text in enumerate(part["networks"])]
     return LegacySettings(

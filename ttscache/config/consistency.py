@@ -17,6 +17,7 @@ from ttscache.config.settings import (
     RemoteVoms,
     WorkloadRule,
 )
+from ttscache.identity.settings import CREDMON_AUDIENCE
 
 # what IAM asks for where it hands out a managed proxy
 _PROXY_SCOPE = "proxy:generate"
@@ -82,7 +83,7 @@ def check_audiences(
     notes: Notes, profiles: Mapping[str | int, Profile], issuers: Mapping[str | int, IssuerConfiguration]
 ) -> None:
     """What is given to a service must not open this daemon to it."""
-    ours = {audience for issuer in issuers.values() for audience in issuer.identity.audiences}
+    ours = {CREDMON_AUDIENCE, *(audience for issuer in issuers.values() for audience in issuer.identity.audiences)}
     for name, profile in profiles.items():
         for audience in sorted(ours & set(profile.audiences if isinstance(profile, AccessTokenProfile) else ())):
             message = f"'{audience}' is an audience of this daemon's own: whoever got such a token could come with it"

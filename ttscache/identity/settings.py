@@ -20,6 +20,9 @@ class TokenProfile(Enum):
 # What stands in `audiences` for a token without `aud`.
 NO_AUDIENCE = ""
 
+# Of the tokens that af-credmon keeps for its users; good where it redeems them, and nowhere else.
+CREDMON_AUDIENCE = "af-credmon/x509"
+
 # Asymmetric only: with HMAC whoever can verify can also sign.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 

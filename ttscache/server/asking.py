@@ -30,7 +30,8 @@ async def asker_of(
     """Return who presents this token from where, a pod as the session that it acts by.
 
     ``also_for`` is an audience that does beside the configured ones at this endpoint. Raises TokenErrors,
-    RateLimitedError, IssuerUnreachableError; of a pod as :meth:`Workloads.acting`.
+    RateLimitedError, IssuerUnreachableError; of a pod as :meth:`Workloads.acting`, and SubjectRevokedError where its
+    service account is revoked.
     """
     peer = _network(request.remote)
     identity = services.verifier.recall(token, also_for)
@@ -39,4 +40,5 @@ async def asker_of(
         identity = await services.verifier.verify(token, deadline, also_for)
     if identity.pod is not None:
         peer = identity.pod.uid
+        await services.reception.require_welcome(identity)
     return Asker(await services.workloads.acting(identity, token, deadline), token, peer)

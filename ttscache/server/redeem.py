@@ -7,6 +7,7 @@ import time
 from aiohttp import web
 
 from ttscache.errors import SubjectRevokedError
+from ttscache.identity.settings import CREDMON_AUDIENCE
 from ttscache.model import Credential, CredentialRequest
 from ttscache.net.deadline import Deadline
 from ttscache.server.answers import NO_STORE, GoneError
@@ -14,9 +15,6 @@ from ttscache.server.asking import asker_of
 from ttscache.server.credentials import rfc3339
 from ttscache.server.parsing import bearer_token, json_object, read_body, refuse_unknown
 from ttscache.server.services import services_of
-
-# of the tokens that it keeps for its users; good here and nowhere else
-CREDMON_AUDIENCE = "af-credmon/x509"
 
 
 def routes() -> list[web.RouteDef]:

@@ -11,7 +11,7 @@ from ttscache.sdnotify import READY, STOPPING, notify, status
 from ttscache.sidecar.children import Command, Worker
 from ttscache.sidecar.door import Door
 from ttscache.sidecar.log import log, rfc3339
-from ttscache.sidecar.order import Item, Kind, Order, State
+from ttscache.sidecar.order import Item, Kind, Order, Outcome, State
 from ttscache.sidecar.schedule import Plan
 from ttscache.sidecar.signals import Signals
 from ttscache.sidecar.state import Kept
@@ -22,6 +22,7 @@ _LONGEST_WAIT = 10.0
 _UNREACHABLE = "unreachable"
 # of a failure that trying again does not mend
 _LASTING = frozenset({2, 3})
+_ENDED_BY_TERM = 128 + signal.SIGTERM  # as a shell tells it: the command was to run, and has not
 _PASSED_ON = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
 _VARIABLES = {
     Kind.PROXY: "X509_USER_PROXY",
@@ -65,13 +66,14 @@ class Agent:
     def run(self) -> int:
         """Look after everything until SIGTERM, or until the command has ended, whose exit status is returned then."""
         with Signals() as signals:
-            while True:
+            try:
                 self._step(signals)
-                ended = self._ended(signals)
-                if ended is not None:
-                    self._end()
-                    return ended
-                signals.wait(self._time_left())
+                while (ended := self._ended(signals)) is None:
+                    signals.wait(self._time_left())
+                    self._step(signals)
+                return ended
+            finally:
+                self._end()
 
     def _step(self, signals: Signals) -> None:
         for number in signals.taken():
@@ -82,7 +84,8 @@ class Agent:
         self._reap()
         if self._door.knock():
             self._hasten(Kept.has_failed)
-        self._hasten(Kept.is_missing)
+        now = time.time()
+        self._hasten(lambda each: each.is_missing(now))
         self._begin()
         self._telling.poll()
         self._start_command()
@@ -92,7 +95,7 @@ class Agent:
         if self._command is not None and self._command.started:
             return self._command.poll()
         if signals.stopping:
-            return 0
+            return 0 if self._command is None else _ENDED_BY_TERM
         if self._command is None:
             return None
         # it has not got what it needs, and waiting will not bring it
@@ -107,7 +110,11 @@ class Agent:
         self._at_work = [i for i, each in enumerate(self._kept) if each.plan.is_due(now, monotonic)]
         if self._at_work:
             items = tuple(self._kept[i].asked() for i in self._at_work)
-            self._worker = Worker(replace(self._order, items=items))
+            try:
+                self._worker = Worker(replace(self._order, items=items))
+            except OSError as error:  # no memory, no process to be had
+                failed = Outcome(State.FAILED, code="internal", message=f"no worker: {error.strerror}", exit_status=1)
+                self._take([failed] * len(items))
 
     def _reap(self) -> None:
         """Take in what a turn has come to."""
@@ -115,6 +122,9 @@ class Agent:
         if outcomes is None:
             return
         self._worker = None
+        self._take(outcomes)
+
+    def _take(self, outcomes: Sequence[Outcome]) -> None:
         now, monotonic = time.time(), time.monotonic()
         for index, outcome in zip(self._at_work, outcomes, strict=True):
             before = self._kept[index]

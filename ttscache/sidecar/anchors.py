@@ -6,12 +6,14 @@ Files are copied, not linked: consumers need not see the base, and what it said 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import json
 import os
 import re
 import tarfile
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -21,8 +23,8 @@ from ttscache.sidecar.place import Place
 from ttscache.sidecar.visit import Visit
 
 _NAME = re.compile(r"[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]{0,254}\Z")
-_MAX_FILES = 20_000
 _MAX_FILE_BYTES = 32 * 1024 * 1024
+_PLAIN = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE})
 _MODE = 0o644
 _DIRECTORY_MODE = 0o755
 # what was put there by us, and is ours to remove
@@ -49,15 +51,38 @@ def renew(visit: Visit, item: Item) -> Outcome:
 
 
 def _unpacked(archive: bytes) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Go through the plain files of an archive. Raises UnfitError for anything else in it."""
+    """Go through the plain files of an archive. Raises UnfitError for anything else in it.
+
+    Header by header, for what tarfile makes of those that extend others is neither bounded in time nor in memory.
+    """
+    packed = memoryview(_unzipped(archive))
+    offset = 0
+    while bytes(packed[offset : offset + tarfile.BLOCKSIZE]).strip(b"\0"):
+        member = _member(bytes(packed[offset : offset + tarfile.BLOCKSIZE]))
+        begin = offset + tarfile.BLOCKSIZE
+        content = bytes(packed[begin : begin + member.size])
+        name = PurePosixPath(member.name)
+        if member.type not in _PLAIN or not 0 <= member.size == len(content) or not _is_plain(name):
+            raise UnfitError("answer_invalid", "the daemon's archive holds what is no plain file")
+        yield name, content
+        offset = begin + -(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+
+
+def _unzipped(archive: bytes) -> bytes:
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
-            for count, member in enumerate(tar):
-                content = tar.extractfile(member) if member.isreg() and _is_plain(PurePosixPath(member.name)) else None
-                if content is None or member.size > _MAX_FILE_BYTES or count >= _MAX_FILES:
-                    raise UnfitError("answer_invalid", "the daemon's archive holds what is no plain file")
-                yield PurePosixPath(member.name), content.read()
-    except (tarfile.TarError, EOFError, OSError):
+        with gzip.GzipFile(fileobj=io.BytesIO(archive)) as unzipped:
+            packed = unzipped.read(_MAX_FILE_BYTES + 1)
+    except (OSError, EOFError, zlib.error):
+        raise UnfitError("answer_invalid", "the daemon's answer is no archive") from None
+    if len(packed) > _MAX_FILE_BYTES:
+        raise UnfitError("answer_invalid", f"the daemon's archive has more than {_MAX_FILE_BYTES} bytes")
+    return packed
+
+
+def _member(header: bytes) -> tarfile.TarInfo:
+    try:
+        return tarfile.TarInfo.frombuf(header, "utf-8", "strict")
+    except (tarfile.HeaderError, ValueError):
         raise UnfitError("answer_invalid", "the daemon's answer is no archive") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -32,9 +33,9 @@ class Worker:
             _WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment({}), process_group=0, text=True
         )
         self._until = time.monotonic() + _WORK_SECONDS
-        if self._process.stdin is not None:
-            self._process.stdin.write(order.to_json())
-            self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError), self._process.stdin or contextlib.nullcontext() as stdin:
+            if stdin is not None:
+                stdin.write(order.to_json())
 
     def poll(self) -> list[Outcome] | None:
         """Return the outcomes, one an item, when it has ended; None before."""

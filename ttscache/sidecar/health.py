@@ -40,8 +40,15 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._both = address[0] == "::"
         self._room = threading.BoundedSemaphore(_MOST_AT_ONCE)
         super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """Bind; with `::` IPv4 is answered as well."""
+        if self._both:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as socketserver has it
         """Take no more at once than probes need: whoever holds connections open must not grow us."""

@@ -60,13 +60,18 @@ class Place:
         os.close(self._directory)
 
     def read(self, name: str) -> Held | None:
-        """Return a file as we would have written it; None for anything else that may be there."""
+        """Return a file as we would have written it; None for anything else that may be there.
+
+        Raises IsADirectoryError for a directory, which nothing can be put in the place of.
+        """
         try:
-            descriptor = os.open(name, _READ, dir_fd=self._directory)
+            file = open(name, "rb", opener=self._opener)  # noqa: SIM115 - entered below
+        except IsADirectoryError:
+            raise
         except OSError:
             return None  # missing, a link, or our own of an earlier run that only its owner may read
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
+        with file:
+            status = os.fstat(file.fileno())
             if not self._is_ours(status):
                 return None
             content = file.read(self._most + 1)
@@ -89,6 +94,9 @@ class Place:
             if is_temporary(entry, name):
                 with contextlib.suppress(OSError):
                     os.unlink(entry, dir_fd=self._directory)
+
+    def _opener(self, name: str, _: int) -> int:
+        return os.open(name, _READ, dir_fd=self._directory)
 
     def _is_ours(self, status: os.stat_result) -> bool:
         owner = os.geteuid() if self._owner is None else self._owner.uid

@@ -50,7 +50,8 @@ def pause(outcome: Outcome, failures: int, now: float) -> float:
         return _retry(outcome, failures, now)
     if outcome.not_after is None or outcome.written_at is None:
         return random.uniform(*_TRUST_SECONDS)  # noqa: S311
-    half = outcome.written_at + (outcome.not_after - outcome.written_at) * random.uniform(*_HALF)  # noqa: S311
+    began = min(outcome.written_at, now)  # a file's time may be of a clock that goes ahead of ours
+    half = began + (outcome.not_after - began) * random.uniform(*_HALF)  # noqa: S311
     if half - now >= _FLOOR:
         return half - now
     # nothing better was to be had: half of what is left

@@ -8,6 +8,9 @@ from ttscache.sidecar.log import rfc3339
 from ttscache.sidecar.order import Item, Outcome, State
 from ttscache.sidecar.schedule import Plan, pause
 
+# who removes a file again and again must not have one issued each time
+_SETTLED_SECONDS = 5.0
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -49,11 +52,13 @@ class Kept:
             return now < outcome.not_after
         return outcome.state in {State.RENEWED, State.KEPT}
 
-    def is_missing(self) -> bool:
-        """Tell whether somebody else has removed what was there."""
+    def is_missing(self, now: float) -> bool:
+        """Tell whether somebody else has removed what was there; not of what was written just now, again and again."""
         outcome = self.outcome
-        was_there = outcome is not None and outcome.state in {State.RENEWED, State.KEPT}
-        return was_there and not self._path_is_there()
+        if outcome is None or outcome.state not in {State.RENEWED, State.KEPT}:
+            return False
+        is_new = outcome.written_at is not None and 0 <= now - outcome.written_at < _SETTLED_SECONDS
+        return not is_new and not self._path_is_there()
 
     def has_left(self, seconds: float, now: float) -> bool:
         """Tell whether it is there and lives for so long."""

@@ -10,6 +10,7 @@ import binascii
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ttscache.client import IssuedToken
@@ -22,13 +23,15 @@ _PARTS = 3
 
 
 def renew(visit: Visit, item: Item, place: Place, min_left: float) -> Outcome:
-    """Put a new token in place where it is due. Raises ClientError, UnfitError, OSError."""
-    present = standing(place.read(item.path.name))
-    if present is not None and not item.due and present.is_fresh(time.time()):
-        return present.kept()
+    """Put a new token in place, if it is better. Raises ClientError, UnfitError, OSError.
+
+    The daemon is asked in any case: it keeps tokens itself, and knows alone for which audience one is to be.
+    """
     ask = visit.client.access_token if item.kind is Kind.BEARER else visit.client.idtoken
     now = time.time()  # what is left is counted from before the answer: rather too little than too much
-    new = _new(ask(visit.token, profile=item.profile), now)
+    issued = ask(visit.token, profile=item.profile)
+    new = _new(issued, now)
+    present = _like(standing(held := place.read(item.path.name)), held, issued)
     if new.not_after <= time.time():
         raise UnfitError("token_expired", "the daemon's answer has expired already; is a clock wrong?")
     return put(place, item.path.name, present, new, min_left=min_left, now=time.time())
@@ -41,6 +44,14 @@ def standing(held: Held | None) -> Present | None:
     if held is None or end is None or end <= time.time():
         return None
     return Present(_identity(claims), end, held.written_at, fits=True)
+
+
+def _like(present: Present | None, held: Held | None, issued: IssuedToken) -> Present | None:
+    """Return what is there, fit if it is for the same audience, scopes and pool as what came."""
+    if present is None or held is None:
+        return None
+    there, came = _claims(held.content.strip()), _claims(issued.token.encode())
+    return replace(present, fits=all(there.get(name) == came.get(name) for name in ("aud", "scope", "iss")))
 
 
 def _new(issued: IssuedToken, now: float) -> New:
