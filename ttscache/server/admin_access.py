@@ -70,6 +70,8 @@ async def _token_holder(request: web.Request, services: Services) -> str:
     except TokenMissingError:
         raise TokenMissingError("administration needs an administrator's bearer token or client certificate") from None
     asker = await asker_of(request, services, token, Deadline.after(services.settings.server.deadline))
+    if asker.identity.pod is not None:
+        raise AdminRequiredError("a pod administers nothing, whoever's session it acts by")
     await services.reception.require_welcome(asker.identity)
     if not any(rule.missed(asker.identity) is None for rule in services.settings.admin.tokens):
         raise AdminRequiredError("this token is no administrator's: no rule under `admin.tokens` matches it")
