@@ -443,3 +443,17 @@ async def test_keys_on_other_curves_are_not_for_the_algorithm(realm: Realm) -> N
     p384 = ec.generate_private_key(ec.SECP384R1())
     realm.publish({**Key("ES384", p384).jwk, "alg": "ES256"})
     assert await refusal(realm, realm.token()) == "token_signature"
+
+
+async def test_a_cluster_s_token_ends_when_its_pod_was_to_have_the_next(realm: Realm) -> None:
+    """Asked for 3607 seconds, an API server makes one of a year, and says by `warnafter` what it was asked for."""
+    realm.configure({"token_profile": TokenProfile.KUBERNETES})
+    bound = {
+        "namespace": "cms-site", "pod": {"name": "wn-0", "uid": "0b5c"}, "serviceaccount": {"name": "wn"},
+        "warnafter": NOW + 3607,
+    }  # fmt: skip
+    year = {"sub": "system:serviceaccount:cms-site:wn", "exp": NOW + 365 * 86400, "kubernetes.io": bound}
+    token = realm.token(**year)
+    assert (await realm.verify(token)).expires_at == NOW + 3607
+    realm.clock.time = NOW + 3607 + LEEWAY
+    assert await refusal(realm, token) == "token_expired"
