@@ -83,6 +83,13 @@ A revoked holder that XRootD and ARC take, and all else that they should not, is
 `voms-proxy-info`, and `grid-proxy-info` likewise, print what is there: no proof of anything. `arcproxy -I` complains of
 forgeries, but asks nobody who may speak for a VO, looks at no target, not at the signer's time, and of the holder at
 the name alone.
+
+## A credential monitor
+
+`af-credmon` 0.1.2 redeems at a running daemon (`tests/acceptance/test_credmon.py`). The file that it writes is read by
+OpenSSL, `grid-proxy-info` and `voms-proxy-info`, with its attributes. It keeps the file while the daemon is stopped, and
+at 401, 403 and 503; it removes it at 404, and makes it anew when the identity is restored.
+[legacy.md](legacy.md#af-credmon) says what else removes it.
 """
 
 

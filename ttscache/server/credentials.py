@@ -85,6 +85,7 @@ async def whoami(request: web.Request) -> web.StreamResponse:
     token = bearer_token(request)
     refuse_unknown(request.query, set(), "query parameter")
     asker = await asker_of(request, services, token, _deadline(services))
+    await services.reception.require_welcome(asker.identity)
     return web.json_response(whoami_json(services.broker, asker.identity), headers=_HEADERS)
 
 
