@@ -87,8 +87,8 @@ the name alone.
 ## A credential monitor
 
 `af-credmon` 0.1.2 redeems at a running daemon (`tests/acceptance/test_credmon.py`). The file that it writes is read by
-OpenSSL, `grid-proxy-info` and `voms-proxy-info`, with its attributes. It keeps the file while the daemon is stopped, and
-at 401, 403 and 503; it removes it at 404, and makes it anew when the identity is restored.
+OpenSSL, `grid-proxy-info` and `voms-proxy-info`, with its attributes. It keeps the file while the daemon is stopped,
+and at 401, 403 and 503; it removes it at 404, and makes it anew when the identity is restored.
 [legacy.md](legacy.md#af-credmon) says what else removes it.
 """
 
