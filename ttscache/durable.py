@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_RANDOM_BYTES = 8
+RANDOM_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def replacing_at(
     not survive a power cut. Where others may write to the directory too, what is there in the end is looked at: it is
     an error (ESTALE) when they have put something else in its place.
     """
-    temporary = f"{temporary_prefix(name)}{secrets.token_hex(_RANDOM_BYTES)}"
+    temporary = f"{temporary_prefix(name)}{secrets.token_hex(RANDOM_BYTES)}"
     descriptor = os.open(temporary, _NEW_FILE, 0o600, dir_fd=directory)
     try:
         try:
@@ -79,7 +79,7 @@ def temporary_prefix(name: str) -> str:
 def is_temporary(name: str, of: str) -> bool:
     """Tell whether a name is of a temporary file that a killed process may have left for the file ``of``."""
     digits = name.removeprefix(temporary_prefix(of))
-    return digits != name and len(digits) == 2 * _RANDOM_BYTES and set(digits) <= set("0123456789abcdef")
+    return digits != name and len(digits) == 2 * RANDOM_BYTES and set(digits) <= set("0123456789abcdef")
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import contextlib
 import grp
 import pwd
 import shlex
+import shutil
 import signal
 import socket
 from pathlib import Path
@@ -18,21 +19,25 @@ from ttscache.durable import Owner
 from ttscache.sidecar.agent import Agent
 from ttscache.sidecar.children import Hook
 from ttscache.sidecar.health import Health
+from ttscache.sidecar.log import log
 from ttscache.sidecar.order import Item, Kind, Order
 from ttscache.sidecar.telling import PidFile, Telling
 
+# what was given to another owner may be there, and not be ours to read
+_KEPT = click.Path(path_type=Path, dir_okay=False, readable=False)
 _MAX_PORT = 65535
+_MAX_ID = 2**32 - 2
 
 
 @click.command("sidecar")
 @options.url
 @options.ca_file
 @click.option("--token-file", type=options.FILE, required=True, help="The sidecar's own token; read anew each time.")
-@click.option("--proxy", type=options.FILE, help="Keep a proxy in this file; its key never leaves this machine.")
+@click.option("--proxy", type=_KEPT, help="Keep a proxy in this file; its key never leaves this machine.")
 @click.option("--proxy-profile", help="Default: the rule's first for proxies.")
-@click.option("--bearer", type=options.FILE, help="Keep an access token in this file.")
+@click.option("--bearer", type=_KEPT, help="Keep an access token in this file.")
 @click.option("--bearer-profile", help="Default: the rule's first for access tokens.")
-@click.option("--idtoken", type=options.FILE, help="Keep an HTCondor IDTOKEN in this file.")
+@click.option("--idtoken", type=_KEPT, help="Keep an HTCondor IDTOKEN in this file.")
 @click.option("--idtoken-profile", help="Default: the rule's first for IDTOKENs.")
 @click.option("--trust", type=options.DIRECTORY, help="Keep a trust directory (X509_CERT_DIR).")
 @click.option("--trust-base", type=options.DIRECTORY, help="Merge it over this one, such as IGTF's on cvmfs.")
@@ -40,7 +45,7 @@ _MAX_PORT = 65535
 @click.option("--vomsdir-base", type=options.DIRECTORY, help="Merge it over this one.")
 @click.option("--mode", type=click.Choice(["0400", "0600"]), default="0600", show_default=True, help="The files' mode.")
 @click.option("--owner", help="The files' owner, USER[:GROUP], by name or number; needs the right to give them away.")
-@click.option("--min-left", type=Duration(), default=60, show_default="1m", help="Less is better than nothing only.")
+@click.option("--min-left", type=Duration(), default=60, help="Less is better than nothing only. Default: 1m.")
 @click.option("--on-change", help="Command to run when a file has changed; not by a shell.")
 @click.option("--signal", "signal_to", metavar="NAME:PID-FILE", help="Signal to send when a file has changed.")
 @click.option("--status", "status_file", type=options.FILE, help="Write how everything is to this file, as JSON.")
@@ -76,6 +81,10 @@ def command(
         raise click.UsageError("give --url (or set TTSCACHE_URL)")
     if once and command:
         raise click.UsageError("--once and a command exclude each other")
+    if command and shutil.which(command[0]) is None:
+        raise click.UsageError(f"{command[0]} cannot be run: there is no such program")
+    if min_left < 0:
+        raise click.UsageError("--min-left must not be negative")
     wanted = (
         (Kind.PROXY, proxy, proxy_profile, None),
         (Kind.BEARER, bearer, bearer_profile, None),
@@ -100,7 +109,7 @@ def command(
     agent = Agent(order, telling, command)
     with contextlib.ExitStack() as stack:
         if health is not None:
-            stack.enter_context(Health(*_address(health), agent.kept))
+            stack.enter_context(_health(health, agent))
         return agent.once() if once else agent.run()
 
 
@@ -137,6 +146,8 @@ def _owner(text: str) -> Owner:
             gid = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
         except KeyError:
             raise click.UsageError(f"--owner: there is no group {group}") from None
+    if max(uid, gid) > _MAX_ID:
+        raise click.UsageError(f"--owner: numbers end at {_MAX_ID}")
     return Owner(uid, gid)
 
 
@@ -156,6 +167,15 @@ def _pid_file(text: str) -> PidFile:
     if number is None or not path:
         raise click.UsageError("--signal must be NAME:PID-FILE, such as HUP:/run/xrootd.pid")
     return PidFile(number, Path(path).absolute())
+
+
+def _health(text: str, agent: Agent) -> Health:
+    try:
+        health = Health(*_address(text), agent.kept)
+    except OSError as error:
+        raise click.UsageError(f"--health: {text} cannot be listened on: {error.strerror}") from None
+    log("listening", port=health.port)  # which one, when it was to be any
+    return health
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -49,7 +49,7 @@ def refusal(status: int, retry_after: str | None, document: dict[str, Any] | Non
     code, detail = fields.get("code"), fields.get("detail", fields.get("error_description"))
     if not isinstance(code, str) or not _CODE.match(code) or not isinstance(detail, str):
         code, detail = "answer_invalid", f"answered with status {status} and no reason"
-    seconds = float(retry_after) if retry_after is not None and retry_after.isdigit() else None
+    seconds = float(retry_after) if retry_after is not None and retry_after.isdecimal() else None
     return ClientError(code, _one_line(detail), status=status, retry_after=seconds)
 
 

@@ -20,6 +20,8 @@ from ttscache.sidecar.telling import Telling
 # the wall clock is looked at so often: it may jump
 _LONGEST_WAIT = 10.0
 _UNREACHABLE = "unreachable"
+_FAULT, _INVALID = 1, 5
+_NO_URL = "url_invalid"
 # of a failure that trying again does not mend
 _LASTING = frozenset({2, 3})
 _ENDED_BY_TERM = 128 + signal.SIGTERM  # as a shell tells it: the command was to run, and has not
@@ -45,6 +47,7 @@ class Agent:
         self._worker: Worker | None = None
         self._at_work: list[int] = []
         self._announced = False
+        self._everything = False
 
     def kept(self) -> Sequence[Kept]:
         """Return how everything is; it may be asked in another thread."""
@@ -61,7 +64,7 @@ class Agent:
             self._end()
         now = time.time()
         lacking = [each.outcome for each in self._kept if not each.has_left(self._order.min_left, now)]
-        return next((each.exit_status for each in lacking if each is not None), int(bool(lacking)))
+        return next((_FAULT if each is None else each.exit_status or _INVALID for each in lacking), 0)
 
     def run(self) -> int:
         """Look after everything until SIGTERM, or until the command has ended, whose exit status is returned then."""
@@ -80,7 +83,7 @@ class Agent:
             if self._command is not None and self._command.started and number in _PASSED_ON:
                 self._command.send(number)
             elif number is signal.SIGHUP:
-                self._hasten(lambda _: True)
+                self._everything = True
         self._reap()
         if self._door.knock():
             self._hasten(Kept.has_failed)
@@ -96,20 +99,23 @@ class Agent:
             return self._command.poll()
         if signals.stopping:
             return 0 if self._command is None else _ENDED_BY_TERM
+        outcomes = [each.outcome for each in self._kept if each.outcome is not None]
         if self._command is None:
-            return None
+            outcomes = [outcome for outcome in outcomes if outcome.code == _NO_URL]
         # it has not got what it needs, and waiting will not bring it
-        statuses = [each.outcome.exit_status for each in self._kept if each.outcome is not None]
-        return next((status for status in statuses if status in _LASTING), None)
+        return next((outcome.exit_status for outcome in outcomes if outcome.exit_status in _LASTING), None)
 
     def _begin(self) -> None:
         """Start a turn for what is due."""
         if self._worker is not None:
             return
+        if self._everything:  # asked for during a turn, it is the next
+            self._everything = False
+            self._hasten(lambda _: True)
         now, monotonic = time.time(), time.monotonic()
         self._at_work = [i for i, each in enumerate(self._kept) if each.plan.is_due(now, monotonic)]
         if self._at_work:
-            items = tuple(self._kept[i].asked() for i in self._at_work)
+            items = tuple(self._kept[i].item for i in self._at_work)
             try:
                 self._worker = Worker(replace(self._order, items=items))
             except OSError as error:  # no memory, no process to be had

@@ -14,7 +14,7 @@ import re
 import tarfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from ttscache.sidecar.keeping import UnfitError
@@ -23,6 +23,7 @@ from ttscache.sidecar.place import Place
 from ttscache.sidecar.visit import Visit
 
 _NAME = re.compile(r"[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]{0,254}\Z")
+_MAX_FILES = 2_000
 _MAX_FILE_BYTES = 32 * 1024 * 1024
 _PLAIN = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE})
 _MODE = 0o644
@@ -38,7 +39,9 @@ def renew(visit: Visit, item: Item) -> Outcome:
     """
     archive = visit.client.trust_anchors() if item.kind is Kind.TRUST else visit.client.vomsdir()
     ours = dict(_unpacked(archive))
-    base = {} if item.base is None else {name: file for name, file in _listed(item.base) if name not in ours}
+    if (item.kind is Kind.TRUST and not ours) or len(ours) > _MAX_FILES or any(name.parent in ours for name in ours):
+        raise UnfitError("answer_invalid", "the daemon's archive holds nothing, too much, or files below files")
+    base = {name: file for name, file in _base(item).items() if name not in ours}
     names = {str(name) for name in (*ours, *base)}
     known = _ledger(item.path)
     _write_ledger(item.path, known | names)  # first: what is written is known, also if this is its end
@@ -50,6 +53,15 @@ def renew(visit: Visit, item: Item) -> Outcome:
     return Outcome(State.RENEWED if any(changed) or known - names else State.KEPT, time.time())
 
 
+def standing(directory: Path) -> float | None:
+    """Return when what is there was put there (POSIX seconds), if it is all there. Raises OSError."""
+    if not directory.is_dir():
+        return None
+    names = _ledger(directory)
+    whole = bool(names) and all((directory / name).is_file() for name in names)
+    return (directory / _LEDGER).stat().st_mtime if whole else None
+
+
 def _unpacked(archive: bytes) -> Iterator[tuple[PurePosixPath, bytes]]:
     """Go through the plain files of an archive. Raises UnfitError for anything else in it.
 
@@ -57,9 +69,8 @@ def _unpacked(archive: bytes) -> Iterator[tuple[PurePosixPath, bytes]]:
     """
     packed = memoryview(_unzipped(archive))
     offset = 0
-    while bytes(packed[offset : offset + tarfile.BLOCKSIZE]).strip(b"\0"):
-        member = _member(bytes(packed[offset : offset + tarfile.BLOCKSIZE]))
-        begin = offset + tarfile.BLOCKSIZE
+    while (header := bytes(packed[offset : offset + tarfile.BLOCKSIZE])) != bytes(tarfile.BLOCKSIZE):
+        member, begin = _member(header), offset + tarfile.BLOCKSIZE
         content = bytes(packed[begin : begin + member.size])
         name = PurePosixPath(member.name)
         if member.type not in _PLAIN or not 0 <= member.size == len(content) or not _is_plain(name):
@@ -84,6 +95,14 @@ def _member(header: bytes) -> tarfile.TarInfo:
         return tarfile.TarInfo.frombuf(header, "utf-8", "strict")
     except (tarfile.HeaderError, ValueError):
         raise UnfitError("answer_invalid", "the daemon's answer is no archive") from None
+
+
+def _base(item: Item) -> Mapping[PurePosixPath, Path]:
+    """Return the files of an item's base. Raises UnfitError for an empty one: so a mount point looks without it."""
+    base = {} if item.base is None else dict(_listed(item.base))
+    if item.base is not None and not base:
+        raise UnfitError("base_empty", f"nothing is in {item.base}; what was there stays")
+    return base
 
 
 def _listed(base: Path) -> Iterator[tuple[PurePosixPath, Path]]:
@@ -141,7 +160,8 @@ def _ledger(directory: Path) -> set[str]:
         names = json.loads(held.content) if held is not None else []
     except (ValueError, RecursionError):
         names = []
-    return {name for name in names if isinstance(name, str) and _is_plain(PurePosixPath(name))}
+    listed = names if isinstance(names, list) else []
+    return {name for name in listed if isinstance(name, str) and _is_plain(PurePosixPath(name))}
 
 
 def _write_ledger(directory: Path, names: set[str]) -> None:

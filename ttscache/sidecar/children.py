@@ -103,22 +103,22 @@ class Hook:
 
     def end(self) -> None:
         """End it."""
-        if self._process is not None:
-            self._process.terminate()
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
             try:
                 self._process.wait(_END_SECONDS)
             except subprocess.TimeoutExpired:
-                self._process.kill()
+                os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
 
     def _ended(self, process: subprocess.Popen[bytes]) -> str | None:
         status = process.poll()
         if status is None and time.monotonic() < self._until:
             return None
-        process.kill()
-        process.wait()
         self._process = None
         if status is None:
+            os.killpg(process.pid, signal.SIGKILL)  # with all that it has started and waits for
+            process.wait()
             return f"{self._command[0]} took longer than {_HOOK_SECONDS:.0f} s and was ended"
         return None if status == 0 else f"{self._command[0]} ended with status {status}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from proxy_gen.verify import verify_proxies
 from proxy_gen.voms.certificate import AttributeCertificate, attribute_certificates
 from proxy_gen.voms.fqan import Fqan
 from ttscache.client import ClientError
+from ttscache.client.errors import refusal
 
 _OK = 200
 _BAD_REQUEST = 400
@@ -55,7 +57,7 @@ class Wanted:
         decision, refused = whoami.get("decision"), whoami.get("refused")
         try:
             if refused is not None:
-                raise ClientError(refused["code"], refused["detail"], status=_REFUSED)
+                raise refusal(_REFUSED, None, refused)
             profiles = decision["profiles"]  # type: ignore[index] # without a refusal there is one
             proxies = [name for name, each in profiles.items() if each["type"] == _PROXY]
             others = profiles.keys() - proxies
@@ -66,7 +68,7 @@ class Wanted:
             asked = _by_vo(fqans or decision["fqans"], chosen["vos"])  # type: ignore[index] # as above
             carried = not fqans or sum(map(len, asked.values())) == len(dict.fromkeys(fqans))
             return cls(
-                identity=decision["dn"],  # type: ignore[index] # as above
+                identity=_text(decision["dn"]),  # type: ignore[index] # as above
                 issuer=whoami["authority"],
                 key=KeyKind(chosen["key"]),
                 kind=ProxyKind.LIMITED if (chosen["limited"] if limited is None else limited) else ProxyKind.FULL,
@@ -77,6 +79,12 @@ class Wanted:
             raise ClientError("request_invalid", str(error), status=_BAD_REQUEST) from None
         except (LookupError, TypeError, ValueError, AttributeError):
             raise ClientError("answer_invalid", "the daemon's answer is not about a token", status=_OK) from None
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise TypeError(value)
 
 
 def _wrong_type(profile: str | None) -> ClientError:
@@ -105,6 +113,7 @@ def require_fit(credential: Credential, wanted: Wanted, now: datetime) -> Facts:
     verify_proxies(credential.chain, now)
     kind = kind_of(require_strong(credential.leaf.public_key()))
     info = proxy_cert_info(credential.leaf)
+    others = [proxy_cert_info(certificate) for certificate in credential.chain[1:]]
     attributes = attribute_certificates(credential.leaf)
     for fits, what in (
         (facts.not_after > now, "has expired; is a clock wrong?"),
@@ -113,6 +122,8 @@ def require_fit(credential: Credential, wanted: Wanted, now: datetime) -> Facts:
         (wanted.issuer in {None, facts.issuer}, "stands under another CA"),
         (kind is wanted.key, "has a key of another kind"),
         (info is not None and info.kind is wanted.kind, "is not as limited, or as full, as it was to be"),
+        (all(each is None or each.kind is not ProxyKind.INDEPENDENT for each in others), "inherits nothing"),
+        (all(low.issuer == high.subject for low, high in pairwise(credential.chain)), "has another's certificates"),
         (_carries(attributes, wanted), "carries other VOMS attributes"),
     ):
         if not fits:

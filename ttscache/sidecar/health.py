@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -37,11 +38,12 @@ class Health:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # of five, a probe's would be dropped, and come again after a second
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._both = address[0] == "::"
-        self._room = threading.BoundedSemaphore(_MOST_AT_ONCE)
+        self._open: dict[Any, None] = {}
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
@@ -51,17 +53,20 @@ class _Server(ThreadingHTTPServer):
         super().server_bind()
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as socketserver has it
-        """Take no more at once than probes need: whoever holds connections open must not grow us."""
-        if self._room.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+        """Have no more open than probes need: the longest open gives way, for who holds on to many is no probe."""
+        self._open[request] = None
+        if len(self._open) > _MOST_AT_ONCE:
+            longest = next(iter(self._open))
+            self._open.pop(longest, None)
+            with contextlib.suppress(OSError):
+                longest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as above
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._room.release()
+            self._open.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as above
         """Say nothing of clients that went away."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import signal
 import stat
 from collections.abc import Iterator, Sequence
@@ -12,13 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from ttscache.durable import Owner, is_temporary, replacing_at
+from ttscache.durable import RANDOM_BYTES, Owner, is_temporary, replacing_at, temporary_prefix
 
 _MAX_LINKS = 40  # path_resolution(7)
 _MAX_BYTES = 1024 * 1024
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_TRIAL = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# more than a proxy with attributes of several VOs has
+_TRIAL_BYTES = 32 * 1024
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _WHOLE_UID_MAP = ("0", "0", "4294967295")
 _OVERFLOW_UID = 65534
@@ -51,7 +55,11 @@ class Place:
         self._most = most
         self._owner = owner
         self._trusted = trusted_users(owner)
-        self._directory = open_directory(directory, self._trusted)
+        try:
+            self._directory = open_directory(directory, self._trusted)
+        except OSError as error:
+            error.filename = str(directory)  # not the part at which it failed
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -76,6 +84,18 @@ class Place:
                 return None
             content = file.read(self._most + 1)
         return Held(content, status.st_mtime) if len(content) <= self._most else None
+
+    def require_room(self, name: str) -> None:
+        """Raise OSError where a file could not be written: nothing is to be issued for a full or read-only place."""
+        trial = f"{temporary_prefix(name)}{secrets.token_hex(RANDOM_BYTES)}"
+        descriptor = os.open(trial, _TRIAL, 0o600, dir_fd=self._directory)
+        try:
+            left = _TRIAL_BYTES
+            while left:
+                left -= os.write(descriptor, bytes(left))
+        finally:
+            os.close(descriptor)
+            os.unlink(trial, dir_fd=self._directory)
 
     def write(self, name: str, content: bytes) -> None:
         """Replace a file, whole and durable. Raises OSError; the old file is then untouched."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 
 from ttscache.sidecar.log import rfc3339
@@ -27,17 +28,13 @@ class Kept:
         failures = self.failures + 1 if outcome.state is State.FAILED else 0
         plan = Plan.after(pause(outcome, failures, now), now, monotonic)
         renewals = self.renewals + (outcome.state is State.RENEWED)
-        return replace(self, outcome=outcome, failures=failures, plan=plan, renewals=renewals)
+        # once something good has been seen there, a new one is asked for
+        item = replace(self.item, due=self.item.due or outcome.state in {State.RENEWED, State.KEPT})
+        return replace(self, item=item, outcome=outcome, failures=failures, plan=plan, renewals=renewals)
 
     def at_once(self, now: float, monotonic: float) -> Kept:
         """Return it to be looked at now."""
         return replace(self, plan=Plan(now, monotonic))
-
-    def asked(self) -> Item:
-        """Return what is asked for: a new one, unless nothing good has been seen there since we began."""
-        outcome = self.outcome
-        seen = outcome is not None and outcome.state in {State.RENEWED, State.KEPT}
-        return replace(self.item, due=seen)
 
     def has_failed(self) -> bool:
         """Tell whether the last turn failed."""
@@ -50,7 +47,7 @@ class Kept:
             return False
         if outcome.not_after is not None:
             return now < outcome.not_after
-        return outcome.state in {State.RENEWED, State.KEPT}
+        return outcome.written_at is not None
 
     def is_missing(self, now: float) -> bool:
         """Tell whether somebody else has removed what was there; not of what was written just now, again and again."""
@@ -83,4 +80,6 @@ class Kept:
         }
 
     def _path_is_there(self) -> bool:
-        return self.item.path.exists()
+        with contextlib.suppress(OSError):  # a directory that we may not look into any more
+            return self.item.path.exists()
+        return False

@@ -17,6 +17,7 @@ from ttscache.sidecar.place import Place
 from ttscache.sidecar.state import Kept
 
 _STATUS_MODE = 0o644
+_MAX_PID = 2**22  # proc(5), pid_max
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class PidFile:
             number = int(self.path.read_text(encoding="ascii")[:20])
         except (OSError, ValueError):
             number = 0
-        if number <= 1:
+        if not 1 < number <= _MAX_PID:
             log("signal_failed", path=str(self.path), message="the file holds no process id")
             return
         try:

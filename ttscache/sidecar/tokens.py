@@ -20,6 +20,8 @@ from ttscache.sidecar.place import Held, Place
 from ttscache.sidecar.visit import Visit
 
 _PARTS = 3
+_LATEST = 253402300799.0  # the year 9999: what is later can neither be told nor reckoned with
+_CLOCK_TOLERANCE = 60.0
 
 
 def renew(visit: Visit, item: Item, place: Place, min_left: float) -> Outcome:
@@ -34,6 +36,8 @@ def renew(visit: Visit, item: Item, place: Place, min_left: float) -> Outcome:
     present = _like(standing(held := place.read(item.path.name)), held, issued)
     if new.not_after <= time.time():
         raise UnfitError("token_expired", "the daemon's answer has expired already; is a clock wrong?")
+    if _time(_claims(issued.token.encode()).get("nbf", 0)) > time.time() + _CLOCK_TOLERANCE:
+        raise UnfitError("token_not_yet_valid", "the daemon's answer is not valid yet; is a clock wrong?")
     return put(place, item.path.name, present, new, min_left=min_left, now=time.time())
 
 
@@ -56,8 +60,9 @@ def _like(present: Present | None, held: Held | None, issued: IssuedToken) -> Pr
 
 def _new(issued: IssuedToken, now: float) -> New:
     claims = _claims(issued.token.encode())
-    end = min(now + issued.expires_in, _end(claims) or float("inf"))
-    return New(_identity(claims), end, issued.token.encode() + b"\n")
+    told = now + max(0, min(issued.expires_in, _LATEST - now))
+    end = _end(claims)
+    return New(_identity(claims), told if end is None else min(told, end), issued.token.encode() + b"\n")
 
 
 def _identity(claims: Mapping[str, Any]) -> str:
@@ -65,8 +70,14 @@ def _identity(claims: Mapping[str, Any]) -> str:
 
 
 def _end(claims: Mapping[str, Any]) -> float | None:
-    value = claims.get("exp")
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return _time(claims["exp"]) if "exp" in claims else None
+
+
+def _time(value: object) -> float:
+    """Return a time in POSIX seconds (RFC 7519 section 2); what is none has passed."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LATEST:
+        return float(value)
+    return 0.0
 
 
 def _claims(token: bytes) -> Mapping[str, Any]:

@@ -20,6 +20,8 @@ from ttscache.sidecar.visit import Visit
 
 _REVOKED = "subject_revoked"
 _FAULT, _USAGE, _INVALID = 1, 2, 5
+# names in it may be the daemon's; more than a pipe holds would never be read
+_MAX_MESSAGE = 1000
 # loaded when they are wanted: certificates are half of what a worker loads
 _MODULES = {
     Kind.PROXY: "ttscache.sidecar.proxies",
@@ -42,7 +44,7 @@ def outcomes(order: Order) -> Iterator[Outcome]:
         if item.kind in _MODULES:
             yield _credential(visit, order, item)
         else:
-            yield _told(lambda item=item: import_module("ttscache.sidecar.anchors").renew(visit, item))  # type: ignore[misc]
+            yield _directory(visit, item)
 
 
 def _credential(visit: Visit, order: Order, item: Item) -> Outcome:
@@ -50,7 +52,13 @@ def _credential(visit: Visit, order: Order, item: Item) -> Outcome:
     try:
         with Place(item.path.parent, order.mode, order.owner) as place:
             place.sweep(item.path.name)
-            outcome = _told(lambda: module.renew(visit, item, place, order.min_left))
+
+            def renew() -> Outcome:
+                place.require_room(item.path.name)
+                renewed: Outcome = module.renew(visit, item, place, order.min_left)
+                return renewed
+
+            outcome = _told(renew)
             if outcome.code == _REVOKED:
                 place.remove(item.path.name)
                 return _with(outcome, State.REMOVED, None)
@@ -60,6 +68,15 @@ def _credential(visit: Visit, order: Order, item: Item) -> Outcome:
             return outcome
     except OSError as error:
         return _failure(error)
+
+
+def _directory(visit: Visit, item: Item) -> Outcome:
+    module = import_module("ttscache.sidecar.anchors")
+    outcome = _told(lambda: module.renew(visit, item))
+    if outcome.state is State.FAILED:
+        with contextlib.suppress(OSError):
+            return replace(outcome, written_at=module.standing(item.path))
+    return outcome
 
 
 def _told(renew: Callable[[], Outcome]) -> Outcome:
@@ -85,7 +102,7 @@ def _failure(error: Exception) -> Outcome:
 
 
 def _failed(code: str, message: str, exit_status: int, retry_after: float | None = None) -> Outcome:
-    plain = "".join(c if c.isprintable() else " " for c in message)
+    plain = "".join(c if c.isprintable() else " " for c in message[:_MAX_MESSAGE])
     return Outcome(State.FAILED, code=code, message=plain, exit_status=exit_status, retry_after=retry_after)
 
 
