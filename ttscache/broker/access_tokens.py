@@ -12,6 +12,7 @@ from ttscache.broker.issuers import ExchangingIssuer, Granted
 from ttscache.broker.keys import access_token_key, digest
 from ttscache.broker.lifetimes import asked_lifetime, grant
 from ttscache.broker.narrowing import narrowing
+from ttscache.broker.opening import Refusals
 from ttscache.broker.policy import Policy, still_grants, substance
 from ttscache.broker.reception import Asker, Reception, persistently
 from ttscache.config.settings import AccessTokenProfile
@@ -61,6 +62,7 @@ class AccessTokens:
         self._reception = reception
         self._cache = cache
         self._clock = clock
+        self._refusals = Refusals()
 
     async def issue(self, asker: Asker, request: CredentialRequest, deadline: Deadline) -> IssuedToken:
         """Return an access token for a service. Raises any of the errors of :mod:`ttscache.errors` but tokens'."""
@@ -83,7 +85,7 @@ class AccessTokens:
         cached = await on_own_account(
             asker,
             lambda: self._cache.get(
-                wanted, lambda: self._made(order, session), deadline, lambda: self._still_granted(order)
+                wanted, lambda: self._made(wanted.key, order, session), deadline, lambda: self._still_granted(order)
             ),
         )
         return cached.credential
@@ -107,13 +109,24 @@ class AccessTokens:
         can_ask = identity.session is not None or self._clock() < identity.expires_at
         return can_ask and still_grants(self._policy, self._reception.newest(identity), order.decision)
 
-    async def _made(self, order: _Order, session: Session) -> IssuedToken:
-        """Make it; what fails for the token or the allowance of who leads the flight says nothing of the others'."""
+    async def _made(self, key: str, order: _Order, session: Session) -> IssuedToken:
+        """Make it; what fails for the token or the allowance of who leads the flight says nothing of the others'.
+
+        Those who act by a standing session have its token in common, and so what the issuer refuses to it.
+        """
+        standing = order.asker.identity.session is not None
+        presented = f"{key} {'' if standing else order.asker.identity.digest}"  # refused for this, not for all
         try:
+            self._refusals.require_none(key, presented)
             self._reception.charge(order.asker)
             return await self._exchanged(order, session)
-        except (RateLimitedError, ExchangeRefusedError, AudienceRefusedError, ScopeRefusedError) as error:
-            raise LeaderError(order.asker, error) from None
+        except RateLimitedError as limited:
+            raise LeaderError(order.asker, limited) from None
+        except (ExchangeRefusedError, AudienceRefusedError, ScopeRefusedError) as refusal:
+            self._refusals.note(key, presented, refusal)
+            if standing:
+                raise
+            raise LeaderError(order.asker, refusal) from None
 
     async def _exchanged(self, order: _Order, session: Session) -> IssuedToken:
         deadline, identity = Deadline.after(_EXCHANGE_SECONDS), order.asker.identity

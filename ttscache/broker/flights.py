@@ -47,9 +47,8 @@ class Flights:
 
     def start(self, key: Hashable, work: Callable[[], Awaitable[_Result]]) -> tuple[asyncio.Task[_Result], bool]:
         """Return the flight of this key, and whether it was started by this call."""
-        task = self._under_way.get(key)
-        if task is not None:
-            return task, False
+        if self.is_under_way(key):
+            return self._under_way[key], False
         task = asyncio.get_running_loop().create_task(_run(work))
         self._under_way[key] = task
         task.add_done_callback(lambda done: self._landed(key, done))
@@ -57,7 +56,9 @@ class Flights:
 
     def is_under_way(self, key: Hashable) -> bool:
         """Tell whether there is a flight of this key."""
-        return key in self._under_way
+        task = self._under_way.get(key)
+        # one that has ended is there until the event loop's next turn: who joined it would have its failure at once
+        return task is not None and not task.done()
 
     async def join(
         self, key: Hashable, work: Callable[[], Awaitable[_Result]], deadline: Deadline

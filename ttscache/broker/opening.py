@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from ttscache.broker.issuers import ExchangingIssuer, Granted
-from ttscache.errors import ExchangeRefusedError, RateLimitedError
+from ttscache.errors import ExchangeRefusedError, RateLimitedError, RefusedError
 from ttscache.model import Identity, Session, SessionState
 from ttscache.net.deadline import Deadline
 from ttscache.upstream.token_endpoint import TokenAnswer
@@ -95,10 +95,10 @@ class Refusals:
     """
 
     def __init__(self) -> None:
-        self._by_token: OrderedDict[str, tuple[ExchangeRefusedError, float]] = OrderedDict()
+        self._by_token: OrderedDict[str, tuple[RefusedError, float]] = OrderedDict()
         self._by_key: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
-    def note(self, key: str, presented: str, refusal: ExchangeRefusedError) -> None:
+    def note(self, key: str, presented: str, refusal: RefusedError) -> None:
         """Remember a refusal for a few seconds."""
         until = time.monotonic() + _REFUSED_SECONDS
         self._by_token[presented] = (refusal, until)
