@@ -45,7 +45,7 @@ soak: $(VENV)/.dev ## two replicas under load and random faults, ten minutes (AR
 	@$(BIN)/python -m tests.soak $(ARGS)
 
 bench: $(VENV)/.dev ## ratios against bare baselines and other makers, measured in one run
-	@deploy/setup/packages.sh grid-proxy-info voms-proxy-info myproxy-server myproxy-logon redis-server setpriv
+	@deploy/setup/packages.sh openssl curl grid-proxy-info voms-proxy-info myproxy-server myproxy-logon redis-server setpriv
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 format: $(VENV)/.dev ## mend what ruff can mend

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import uvloop
 
-from benchmarks import attributes, cold, csr, herd, issue, makers, memory, mint, redis, tls, verify, warm
+from benchmarks import attributes, cold, csr, herd, issue, makers, memory, mint, redis, sidecar, tls, verify, warm
 from benchmarks.figures import Figure, table
 from benchmarks.programs import ProgramError, require
 
@@ -25,11 +25,17 @@ _BENCHMARKS: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "cold": cold.run,
     "tls": tls.run,
     "redis": redis.run,
+    "sidecar": sidecar.run,
     "memory": memory.run,
 }
 # a quarter of an hour: by its name only
 _LONG = frozenset({"memory"})
-_PROGRAMS = {"makers": makers.PROGRAMS, "issue": issue.PROGRAMS, "redis": redis.PROGRAMS}
+_PROGRAMS = {
+    "makers": makers.PROGRAMS,
+    "issue": issue.PROGRAMS,
+    "redis": redis.PROGRAMS,
+    "sidecar": sidecar.PROGRAMS,
+}
 
 
 def main() -> int:

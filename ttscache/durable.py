@@ -76,10 +76,11 @@ def temporary_prefix(name: str) -> str:
     return f".{os.fsdecode(os.fsencode(name)[:100])}."  # a name may have 255 bytes
 
 
-def is_temporary(name: str, of: str) -> bool:
-    """Tell whether a name is of a temporary file that a killed process may have left for the file ``of``."""
-    digits = name.removeprefix(temporary_prefix(of))
-    return digits != name and len(digits) == 2 * RANDOM_BYTES and set(digits) <= set("0123456789abcdef")
+def prefix_of_temporary(name: str) -> str | None:
+    """Return how a temporary file's name begins, that a killed process may have left; None for any other name."""
+    prefix, digits = name[: -2 * RANDOM_BYTES], name[-2 * RANDOM_BYTES :]
+    is_one = len(digits) == 2 * RANDOM_BYTES and set(digits) <= set("0123456789abcdef")
+    return prefix if is_one and prefix.startswith(".") else None
 
 
 @contextlib.contextmanager

@@ -207,3 +207,9 @@ def test_all_or_nothing() -> None:
     assert all_covered(iter(BOUNDS), ("compute.read", "storage.read:/cms/x"))
     assert not all_covered((), ("compute.read",))
     assert not all_covered(iter(BOUNDS), ("compute.read", "storage.read:/x"))
+
+
+@pytest.mark.parametrize("wide", ["storage.read", "storage.create", "storage.modify", "storage.stage"])
+def test_a_storage_scope_without_a_path_is_worth_itself_alone(wide: str) -> None:
+    assert not covers(wide, f"{wide}:/")
+    assert covers(wide, wide)

@@ -23,7 +23,7 @@ from tests.faults.striking import Program
 from tests.tools.daemons import Daemon
 from tests.tools.http import Web
 from ttscache.client import Client
-from ttscache.durable import Owner, is_temporary, write_atomically
+from ttscache.durable import Owner, prefix_of_temporary, temporary_prefix, write_atomically
 from ttscache.sidecar import work
 from ttscache.sidecar.order import Item, Kind, Order, Outcome
 
@@ -62,7 +62,7 @@ class Target:
     def leftovers(self) -> list[str]:
         """What else is there; all of it must be what the sidecar would sweep away."""
         others = [each.name for each in self.path.parent.iterdir() if each != self.path]
-        assert all(is_temporary(name, self.path.name) for name in others)
+        assert all(prefix_of_temporary(name) == temporary_prefix(self.path.name) for name in others)
         return others
 
     def _modes(self) -> set[int]:

@@ -452,7 +452,11 @@ async def test_a_cluster_s_token_ends_when_its_pod_was_to_have_the_next(realm: R
         "namespace": "cms-site", "pod": {"name": "wn-0", "uid": "0b5c"}, "serviceaccount": {"name": "wn"},
         "warnafter": NOW + 3607,
     }  # fmt: skip
-    year = {"sub": "system:serviceaccount:cms-site:wn", "exp": NOW + 365 * 86400, "kubernetes.io": bound}
+    year: dict[str, Any] = {
+        "sub": "system:serviceaccount:cms-site:wn",
+        "exp": NOW + 365 * 86400,
+        "kubernetes.io": bound,
+    }
     token = realm.token(**year)
     assert (await realm.verify(token)).expires_at == NOW + 3607
     realm.clock.time = NOW + 3607 + LEEWAY

@@ -75,8 +75,8 @@ class Sidecar:
         return children(self.pid)
 
     def workers(self) -> list[int]:
-        """Return those of them that do its work."""
-        return [pid for pid, command in self.children().items() if command.endswith("-m ttscache.sidecar.work")]
+        """Return those of them that do its work; one that is about to end has no command line any more."""
+        return [pid for pid, command in self.children().items() if not command or command.endswith("sidecar.work")]
 
 
 @contextmanager

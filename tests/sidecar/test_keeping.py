@@ -63,9 +63,9 @@ def test_what_fits_is_never_replaced_by_what_ends_sooner(shelf: Shelf, present: 
 def test_what_is_told_is_what_is_there(shelf: Shelf, present: Present, new: New, least: int) -> None:
     told = shelf.put(present, new, least)
     if shelf.content == NEW:
-        assert told == Outcome(State.RENEWED, NOW, new.not_after)
+        assert told == Outcome(State.RENEWED, NOW, new.not_after, new.identity)
     else:
-        assert isinstance(told, UnfitError) or told == Outcome(State.KEPT, present.written_at, present.not_after)
+        assert isinstance(told, UnfitError) or told == present.kept()
 
 
 @quick
@@ -84,7 +84,7 @@ def test_less_than_asked_for_is_refused_even_if_it_ends_later(
 def test_less_than_asked_for_is_better_than_nothing(
     shelf: Shelf, present: Present | None, new: New, least: int
 ) -> None:
-    assert shelf.put(present, new, least) == Outcome(State.RENEWED, NOW, new.not_after)
+    assert shelf.put(present, new, least) == Outcome(State.RENEWED, NOW, new.not_after, new.identity)
     assert shelf.content == NEW
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 # scopes that take a group or a path; a group says nothing of those below it
-_PARAMETRIC = re.compile(r"(?:wlcg\.groups|storage\.(?:read|create|modify|stage)(?::(?P<path>/\S*))?)\Z")
+_PARAMETRIC = re.compile(r"(?:wlcg\.groups|storage\.(?:read|create|modify|stage):(?P<path>/\S*))\Z")
 # what a storage might take for another path than it looks like, and what is more than one scope
 _DEVIOUS = re.compile(r"//|/\.|%|\\|\s")
 

@@ -106,6 +106,7 @@ def command(
         pid_file=None if signal_to is None else _pid_file(signal_to),
         status_file=None if status_file is None else status_file.absolute(),
     )
+    _require_distinct(order, telling)
     agent = Agent(order, telling, command)
     with contextlib.ExitStack() as stack:
         if health is not None:
@@ -126,10 +127,17 @@ def _items(wanted: tuple[tuple[Kind, Path | None, str | None, Path | None], ...]
     )
     if not items:
         raise click.UsageError("nothing to keep: give --proxy, --bearer, --idtoken, --trust or --vomsdir")
-    paths = [item.path for item in items]
-    if len(set(paths)) < len(paths):
-        raise click.UsageError("two things cannot be kept at one path")
     return items
+
+
+def _require_distinct(order: Order, telling: Telling) -> None:
+    """Raise UsageError where one path, however it is written, would be two things."""
+    others = (order.ca_file, order.token_file, telling.status_file)
+    given = [item.path for item in order.items] + [path for path in others if path is not None]
+    real = [path.parent.resolve() / path.name for path in given]
+    for path in given:
+        if real.count(path.parent.resolve() / path.name) > 1:
+            raise click.UsageError(f"two things cannot be at one path: {path}")
 
 
 def _owner(text: str) -> Owner:
@@ -180,7 +188,7 @@ def _health(text: str, agent: Agent) -> Health:
 
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > _MAX_PORT:
+    if not (port.isascii() and port.isdecimal()) or int(port) > _MAX_PORT:
         raise click.UsageError("--health must be [HOST:]PORT")
     return host.removeprefix("[").removesuffix("]") or _everywhere(), int(port)
 

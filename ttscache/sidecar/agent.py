@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ttscache.sdnotify import READY, STOPPING, notify, status
-from ttscache.sidecar.children import Command, Worker
+from ttscache.sidecar.children import Command, Worker, reap_orphans
 from ttscache.sidecar.door import Door
 from ttscache.sidecar.log import log, rfc3339
 from ttscache.sidecar.order import Item, Kind, Order, Outcome, State
@@ -85,6 +85,11 @@ class Agent:
             elif number is signal.SIGHUP:
                 self._everything = True
         self._reap()
+        reap_orphans(
+            None if self._worker is None else self._worker.pid,
+            None if self._command is None else self._command.pid,
+            self._telling.pid,
+        )
         if self._door.knock():
             self._hasten(Kept.has_failed)
         now = time.time()

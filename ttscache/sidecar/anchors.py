@@ -5,7 +5,6 @@ Files are copied, not linked: consumers need not see the base, and what it said 
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import io
 import json
@@ -27,7 +26,6 @@ _MAX_FILES = 2_000
 _MAX_FILE_BYTES = 32 * 1024 * 1024
 _PLAIN = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE})
 _MODE = 0o644
-_DIRECTORY_MODE = 0o755
 # what was put there by us, and is ours to remove
 _LEDGER = PurePosixPath(".ttscache")
 
@@ -45,6 +43,7 @@ def renew(visit: Visit, item: Item) -> Outcome:
     names = {str(name) for name in (*ours, *base)}
     known = _ledger(item.path)
     _write_ledger(item.path, known | names)  # first: what is written is known, also if this is its end
+    _sweep(item.path, known | names)
     changed = [_put(item.path, name, content) for name, content in ours.items()]
     changed += [_put(item.path, name, _read(file)) for name, file in base.items()]
     for gone in known - names:
@@ -140,16 +139,23 @@ def _put(directory: Path, name: PurePosixPath, content: bytes) -> bool:
         return True
 
 
+def _sweep(directory: Path, names: set[str]) -> None:
+    """Remove what a killed writer has left; its ledger may be among it."""
+    below: dict[PurePosixPath, list[str]] = {_LEDGER.parent: [_LEDGER.name]}
+    for name in map(PurePosixPath, names):
+        below.setdefault(name.parent, []).append(name.name)
+    for parent, files in below.items():
+        with _place(directory, parent / _LEDGER) as place:
+            place.sweep(*files)
+
+
 def _remove(directory: Path, name: PurePosixPath) -> None:
     with _place(directory, name) as place:
         place.remove(name.name)
 
 
 def _place(directory: Path, name: PurePosixPath) -> Place:
-    below = directory / name.parent
-    with contextlib.suppress(FileExistsError):
-        below.mkdir(_DIRECTORY_MODE)
-    return Place(below, _MODE, None, most=_MAX_FILE_BYTES)
+    return Place(directory / name.parent, _MODE, None, most=_MAX_FILE_BYTES, make=True)
 
 
 def _ledger(directory: Path) -> set[str]:

@@ -19,6 +19,7 @@ _HOOK_SECONDS = 60.0
 # what a worker may need to finish a write
 _END_SECONDS = 5.0
 _UNAVAILABLE, _FAULT = 4, 1
+_FIRST = 1
 # -P: nothing is loaded from the directory that this happens to be started in
 _WORKER = (sys.executable, "-P", "-W", "ignore", "-m", "ttscache.sidecar.work")
 
@@ -46,6 +47,11 @@ class Worker:
         with self._process.stdout or open(os.devnull, encoding="ascii") as stdout:  # noqa: PTH123 - it has one
             lines = stdout.read().splitlines()
         return self._outcomes(lines)
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
 
     def end(self) -> None:
         """End it, after what it is writing."""
@@ -77,6 +83,11 @@ class Hook:
     def busy(self) -> bool:
         """Whether it runs."""
         return self._process is not None
+
+    @property
+    def pid(self) -> int | None:
+        """The process that runs."""
+        return None if self._process is None else self._process.pid
 
     def changed(self, paths: Sequence[str]) -> None:
         """Have it run for these files."""
@@ -137,6 +148,11 @@ class Command:
         """Whether it was started."""
         return self._process is not None
 
+    @property
+    def pid(self) -> int | None:
+        """The process, when it was started."""
+        return None if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Start it. Raises OSError."""
         inherited = environment(self._variables)
@@ -152,6 +168,20 @@ class Command:
         """Return its exit status as a shell tells it, when it has ended."""
         status = None if self._process is None else self._process.poll()
         return 128 - status if status is not None and status < 0 else status
+
+
+def reap_orphans(*known: int | None) -> None:
+    """Bury what has ended and is no child that somebody here asks about: the first process of a container gets all."""
+    if os.getpid() != _FIRST:
+        return
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid in known:
+            return
+        os.waitpid(ended.si_pid, 0)
 
 
 def environment(more: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ttscache.sidecar.order import Outcome, State
+from ttscache.sidecar.order import Item, Outcome, State
 from ttscache.sidecar.place import Place
 
 # a file's time is its file system's, and that may be another machine's
@@ -41,7 +41,15 @@ class Present(Standing):
 
     def kept(self) -> Outcome:
         """Return the outcome of leaving it there."""
-        return Outcome(State.KEPT, self.written_at, self.not_after)
+        return Outcome(State.KEPT, self.written_at, self.not_after, self.identity)
+
+
+def remembered(place: Place, item: Item, now: float) -> Present | None:
+    """Return what was put there before, where it is there and not ours to read: given to another owner."""
+    known = item.known
+    if known is None or now >= known.not_after or not place.is_there(item.path.name):
+        return None
+    return Present(known.identity, known.not_after, known.written_at, fits=True)
 
 
 @dataclass(frozen=True)
@@ -68,4 +76,4 @@ def put(place: Place, name: str, present: Present | None, new: New, *, min_left:
         if new.not_after <= present.not_after:
             return present.kept()
     place.write(name, new.content)
-    return Outcome(State.RENEWED, now, new.not_after)
+    return Outcome(State.RENEWED, now, new.not_after, new.identity)

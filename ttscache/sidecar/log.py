@@ -13,6 +13,8 @@ def log(event: str, **fields: object) -> None:
     """Write a line; one that nobody reads is no reason to end. Fields that are None are left out."""
     line: dict[str, object] = {"time": rfc3339(time.time()), "event": event}
     line.update((name, value) for name, value in fields.items() if value is not None)
+    if sys.stderr is None:  # closed by who started us
+        return
     with contextlib.suppress(OSError):
         sys.stderr.write(json.dumps(line) + "\n")
         sys.stderr.flush()

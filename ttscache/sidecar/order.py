@@ -31,10 +31,20 @@ class State(Enum):
 
 
 @dataclass(frozen=True)
+class Known:
+    """A credential that was put somewhere: whose it is, and its times (POSIX seconds)."""
+
+    identity: str
+    written_at: float
+    not_after: float
+
+
+@dataclass(frozen=True)
 class Item:
     """One thing to keep at ``path``; ``base`` is the directory that a directory is merged over.
 
-    ``due`` asks for a new one even if the one that is there has more than half of its life before it.
+    ``known`` is what was put there before, for what may not be read
+    again. ``due`` asks for a new one even if the one that is there has more than half of its life before it.
     """
 
     kind: Kind
@@ -42,6 +52,7 @@ class Item:
     profile: str | None = None
     base: Path | None = None
     due: bool = False
+    known: Known | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,8 @@ class Order:
 class Outcome:
     """What became of an item. Times are POSIX seconds; ``not_after`` is of what is there now, None without an end.
 
+    ``identity`` is whose it is: a DN, or a token's subject and issuer.
+
     Of a failure there is the stable ``code`` with a line of text, ``retry_after`` in seconds where it was told, and the
     exit status of a command that ends by it.
     """
@@ -86,6 +99,7 @@ class Outcome:
     state: State
     written_at: float | None = None
     not_after: float | None = None
+    identity: str | None = None
     code: str | None = None
     message: str | None = None
     retry_after: float | None = None
@@ -103,7 +117,8 @@ class Outcome:
 
 
 def _item(raw: dict[str, Any]) -> Item:
-    return Item(Kind(raw["kind"]), Path(raw["path"]), raw["profile"], _path(raw["base"]), raw["due"])
+    known = None if raw["known"] is None else Known(**raw["known"])
+    return Item(Kind(raw["kind"]), Path(raw["path"]), raw["profile"], _path(raw["base"]), raw["due"], known)
 
 
 def _path(raw: str | None) -> Path | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from ttscache.durable import RANDOM_BYTES, Owner, is_temporary, replacing_at, temporary_prefix
+from ttscache.durable import RANDOM_BYTES, Owner, prefix_of_temporary, replacing_at, temporary_prefix
 
 _MAX_LINKS = 40  # path_resolution(7)
 _MAX_BYTES = 1024 * 1024
@@ -24,6 +24,7 @@ _TRIAL = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # more than a proxy with attributes of several VOs has
 _TRIAL_BYTES = 32 * 1024
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_DIRECTORY_MODE = 0o755
 _WHOLE_UID_MAP = ("0", "0", "4294967295")
 _OVERFLOW_UID = 65534
 
@@ -46,17 +47,19 @@ class Held:
 class Place:
     """An open directory in which files are replaced. Close it after use."""
 
-    def __init__(self, directory: Path, mode: int, owner: Owner | None, *, most: int = _MAX_BYTES) -> None:
+    def __init__(
+        self, directory: Path, mode: int, owner: Owner | None, *, most: int = _MAX_BYTES, make: bool = False
+    ) -> None:
         """Open it; ``mode`` and ``owner`` are the files', larger ones than ``most`` bytes are not read.
 
-        Raises OSError, :class:`UnsafePlaceError`.
+        With ``make`` the directory itself is made where it is missing. Raises OSError, :class:`UnsafePlaceError`.
         """
         self._mode = mode
         self._most = most
         self._owner = owner
         self._trusted = trusted_users(owner)
         try:
-            self._directory = open_directory(directory, self._trusted)
+            self._directory = open_directory(directory, self._trusted, make=make)
         except OSError as error:
             error.filename = str(directory)  # not the part at which it failed
             raise
@@ -85,6 +88,13 @@ class Place:
             content = file.read(self._most + 1)
         return Held(content, status.st_mtime) if len(content) <= self._most else None
 
+    def is_there(self, name: str) -> bool:
+        """Tell whether there is a file as we would have written it, readable or not."""
+        try:
+            return self._is_ours(os.stat(name, dir_fd=self._directory, follow_symlinks=False))
+        except OSError:
+            return False
+
     def require_room(self, name: str) -> None:
         """Raise OSError where a file could not be written: nothing is to be issued for a full or read-only place."""
         trial = f"{temporary_prefix(name)}{secrets.token_hex(RANDOM_BYTES)}"
@@ -108,10 +118,11 @@ class Place:
             os.unlink(name, dir_fd=self._directory)
             os.fsync(self._directory)
 
-    def sweep(self, name: str) -> None:
-        """Remove what a killed writer of this file has left."""
+    def sweep(self, *names: str) -> None:
+        """Remove what a killed writer of these files has left."""
+        begun = {temporary_prefix(name) for name in names}
         for entry in os.listdir(self._directory):  # noqa: PTH208 - of a descriptor
-            if is_temporary(entry, name):
+            if prefix_of_temporary(entry) in begun:
                 with contextlib.suppress(OSError):
                     os.unlink(entry, dir_fd=self._directory)
 
@@ -124,7 +135,7 @@ class Place:
         return plain and status.st_uid == owner
 
 
-def open_directory(path: Path, trusted: frozenset[int]) -> int:
+def open_directory(path: Path, trusted: frozenset[int], *, make: bool = False) -> int:
     """Open a directory, component by component, and return its descriptor.
 
     Everything on the way must belong to a trusted user: links that others have put there are not followed, and
@@ -135,12 +146,14 @@ def open_directory(path: Path, trusted: frozenset[int]) -> int:
     links = 0
     try:
         while pending:
-            found = os.open(pending.pop(0), _LOOK, dir_fd=current)
+            name = pending.pop(0)
+            found = _found(current, name, make=make and not pending)
             status = os.fstat(found)
-            if status.st_uid not in trusted:
+            is_link = stat.S_ISLNK(status.st_mode)
+            if status.st_uid not in trusted or (is_link and status.st_uid == _OVERFLOW_UID):
                 os.close(found)
                 raise UnsafePlaceError(path, f"a part of the path belongs to another user (uid {status.st_uid})")
-            if not stat.S_ISLNK(status.st_mode):
+            if not is_link:
                 os.close(current)
                 current = found
                 continue
@@ -156,10 +169,19 @@ def open_directory(path: Path, trusted: frozenset[int]) -> int:
         os.close(current)
 
 
+def _found(directory: int, name: str, *, make: bool) -> int:
+    """Look at a part of a path; ``make`` the directory if it is missing."""
+    if make:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, _DIRECTORY_MODE, dir_fd=directory)
+    return os.open(name, _LOOK, dir_fd=directory)
+
+
 def trusted_users(owner: Owner | None) -> frozenset[int]:
     """Return whose directories and links are trusted: root's, our own, and those of whom the files are for.
 
-    In a user namespace without root, root's own show up as nobody's.
+    In a user namespace without root, root's own show up as nobody's, and so do strangers': directories of nobody's are
+    entered there, links are not followed.
     """
     users = {0, os.geteuid()} | (set() if owner is None else {owner.uid})
     with contextlib.suppress(OSError):

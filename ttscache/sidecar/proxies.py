@@ -9,7 +9,7 @@ from proxy_gen.csr import make_csr
 from proxy_gen.errors import ProxyGenError
 from proxy_gen.keys import generate_key
 from ttscache.sidecar.fitting import Wanted, facts_of, require_fit
-from ttscache.sidecar.keeping import New, Present, put
+from ttscache.sidecar.keeping import New, Present, put, remembered
 from ttscache.sidecar.order import Item, Outcome
 from ttscache.sidecar.place import Held, Place
 from ttscache.sidecar.visit import Visit
@@ -19,8 +19,10 @@ def renew(visit: Visit, item: Item, place: Place, min_left: float) -> Outcome:
     """Put a new proxy in place where it is due. Raises ClientError, UnfitError, ProxyGenError, ValueError, OSError."""
     wanted = Wanted.of(visit.whoami(), item.profile)
     now = datetime.now(UTC)
-    present = _present(place.read(item.path.name), wanted, now)
-    if present is not None and not item.due and present.is_fresh(now.timestamp()):
+    held = place.read(item.path.name)
+    present = _present(held, wanted, now) if held is not None else remembered(place, item, now.timestamp())
+    enough = present is not None and present.not_after - now.timestamp() >= min_left
+    if present is not None and enough and not item.due and present.is_fresh(now.timestamp()):
         return present.kept()
     key = generate_key(wanted.key)
     answer = visit.client.proxy(visit.token, profile=item.profile, csr=make_csr(key))

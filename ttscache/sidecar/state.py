@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass, replace
 
 from ttscache.sidecar.log import rfc3339
-from ttscache.sidecar.order import Item, Outcome, State
+from ttscache.sidecar.order import Item, Known, Outcome, State
 from ttscache.sidecar.schedule import Plan, pause
 
 # who removes a file again and again must not have one issued each time
@@ -29,7 +29,8 @@ class Kept:
         plan = Plan.after(pause(outcome, failures, now), now, monotonic)
         renewals = self.renewals + (outcome.state is State.RENEWED)
         # once something good has been seen there, a new one is asked for
-        item = replace(self.item, due=self.item.due or outcome.state in {State.RENEWED, State.KEPT})
+        good = outcome.state in {State.RENEWED, State.KEPT}
+        item = replace(self.item, due=self.item.due or good, known=_known(outcome))
         return replace(self, item=item, outcome=outcome, failures=failures, plan=plan, renewals=renewals)
 
     def at_once(self, now: float, monotonic: float) -> Kept:
@@ -83,3 +84,9 @@ class Kept:
         with contextlib.suppress(OSError):  # a directory that we may not look into any more
             return self.item.path.exists()
         return False
+
+
+def _known(outcome: Outcome) -> Known | None:
+    if outcome.identity is None or outcome.written_at is None or outcome.not_after is None:
+        return None
+    return Known(outcome.identity, outcome.written_at, outcome.not_after)

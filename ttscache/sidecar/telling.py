@@ -55,6 +55,11 @@ class Telling:
         """Whether the command runs."""
         return self.hook is not None and self.hook.busy
 
+    @property
+    def pid(self) -> int | None:
+        """The process of the command, while it runs."""
+        return None if self.hook is None else self.hook.pid
+
     def of(self, touched: Sequence[Kept], kept: Sequence[Kept]) -> None:
         """Tell what a turn has changed of what was ``touched``, and how everything is."""
         changed = [
@@ -84,6 +89,7 @@ class Telling:
         body = {"pid": os.getpid(), "written_at": now, "files": [each.described(now) for each in kept]}
         try:
             with Place(path.parent, _STATUS_MODE, None) as place:
+                place.sweep(path.name)
                 place.write(path.name, json.dumps(body).encode() + b"\n")
         except OSError as error:
             log("status_failed", path=str(path), message=error.strerror)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from ttscache.client import IssuedToken
-from ttscache.sidecar.keeping import New, Present, UnfitError, put
+from ttscache.sidecar.keeping import New, Present, UnfitError, put, remembered
 from ttscache.sidecar.order import Item, Kind, Outcome
 from ttscache.sidecar.place import Held, Place
 from ttscache.sidecar.visit import Visit
@@ -33,7 +33,8 @@ def renew(visit: Visit, item: Item, place: Place, min_left: float) -> Outcome:
     now = time.time()  # what is left is counted from before the answer: rather too little than too much
     issued = ask(visit.token, profile=item.profile)
     new = _new(issued, now)
-    present = _like(standing(held := place.read(item.path.name)), held, issued)
+    held = place.read(item.path.name)
+    present = _like(standing(held), held, issued) if held is not None else remembered(place, item, now)
     if new.not_after <= time.time():
         raise UnfitError("token_expired", "the daemon's answer has expired already; is a clock wrong?")
     if _time(_claims(issued.token.encode()).get("nbf", 0)) > time.time() + _CLOCK_TOLERANCE:
@@ -55,7 +56,14 @@ def _like(present: Present | None, held: Held | None, issued: IssuedToken) -> Pr
     if present is None or held is None:
         return None
     there, came = _claims(held.content.strip()), _claims(issued.token.encode())
-    return replace(present, fits=all(there.get(name) == came.get(name) for name in ("aud", "scope", "iss")))
+    return replace(present, fits=_purpose(there) == _purpose(came))
+
+
+def _purpose(claims: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return what a token is for, in whatever order its claims say it."""
+    audience, scope = claims.get("aud"), claims.get("scope")
+    audiences = sorted(map(str, audience)) if isinstance(audience, list) else [str(audience)]
+    return audiences, sorted(scope.split()) if isinstance(scope, str) else scope, claims.get("iss")
 
 
 def _new(issued: IssuedToken, now: float) -> New:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -63,4 +64,6 @@ def _version(path: Path) -> tuple[int, int, int] | None:
         status = path.stat()
     except OSError:
         return None
+    if not stat.S_ISREG(status.st_mode):
+        raise TokenSourceError(f"the token file {path} is not a file that can be read again and again")
     return status.st_ino, status.st_size, status.st_mtime_ns

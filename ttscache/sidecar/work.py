@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 import resource
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import import_module
 
 from ttscache.client import ClientError, TokenSourceError
-from ttscache.sidecar.keeping import Present
+from ttscache.sidecar.keeping import Present, remembered
 from ttscache.sidecar.order import Item, Kind, Order, Outcome, State
 from ttscache.sidecar.place import Held, Place
 from ttscache.sidecar.visit import Visit
@@ -63,8 +64,10 @@ def _credential(visit: Visit, order: Order, item: Item) -> Outcome:
                 place.remove(item.path.name)
                 return _with(outcome, State.REMOVED, None)
             if outcome.state is State.FAILED:
+                held = place.read(item.path.name)
                 standing: Callable[[Held | None], Present | None] = module.standing
-                return _with(outcome, State.FAILED, standing(place.read(item.path.name)))
+                present = standing(held) if held is not None else remembered(place, item, time.time())
+                return _with(outcome, State.FAILED, present)
             return outcome
     except OSError as error:
         return _failure(error)
@@ -110,7 +113,13 @@ def _with(outcome: Outcome, state: State, present: Present | None) -> Outcome:
     """Return a failure with what is there all the same."""
     if present is None:
         return replace(outcome, state=state)
-    return replace(outcome, state=state, written_at=present.written_at, not_after=present.not_after)
+    return replace(
+        outcome,
+        state=state,
+        written_at=present.written_at,
+        not_after=present.not_after,
+        identity=present.identity,
+    )
 
 
 if __name__ == "__main__":
