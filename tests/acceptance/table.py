@@ -84,6 +84,9 @@ A revoked holder that XRootD and ARC take, and all else that they should not, is
 forgeries, but asks nobody who may speak for a VO, looks at no target, not at the signer's time, and of the holder at
 the name alone.
 
+XRootD's GSI client shows the proxy in its memory until its last second; a login across that second is refused, and not
+tried again. Once in a proxy's life that is a matter of milliseconds.
+
 ## A credential monitor
 
 `af-credmon` 0.1.2 redeems at a running daemon (`tests/acceptance/test_credmon.py`). The file that it writes is read by
