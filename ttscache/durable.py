@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-RANDOM_BYTES = 8
+_RANDOM_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def replacing_at(
     not survive a power cut. Where others may write to the directory too, what is there in the end is looked at: it is
     an error (ESTALE) when they have put something else in its place.
     """
-    temporary = f"{temporary_prefix(name)}{secrets.token_hex(RANDOM_BYTES)}"
+    temporary = f"{temporary_prefix(name)}{secrets.token_hex(_RANDOM_BYTES)}"
     descriptor = os.open(temporary, _NEW_FILE, 0o600, dir_fd=directory)
     try:
         try:
@@ -78,8 +78,8 @@ def temporary_prefix(name: str) -> str:
 
 def prefix_of_temporary(name: str) -> str | None:
     """Return how a temporary file's name begins, that a killed process may have left; None for any other name."""
-    prefix, digits = name[: -2 * RANDOM_BYTES], name[-2 * RANDOM_BYTES :]
-    is_one = len(digits) == 2 * RANDOM_BYTES and set(digits) <= set("0123456789abcdef")
+    prefix, digits = name[: -2 * _RANDOM_BYTES], name[-2 * _RANDOM_BYTES :]
+    is_one = len(digits) == 2 * _RANDOM_BYTES and set(digits) <= set("0123456789abcdef")
     return prefix if is_one and prefix.startswith(".") else None
 
 

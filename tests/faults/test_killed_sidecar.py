@@ -133,8 +133,7 @@ def test_what_is_interrupted_goes_on(proxy: Turn, call: str, what: str) -> None:
 
 @pytest.mark.parametrize("what", ["error=EIO", "signal=KILL"])
 def test_a_leftover_that_could_not_be_removed(proxy: Turn, what: str) -> None:
-    # the first that is removed is the trial, before anything is asked for
-    proxy.struck_at(RENAME, "error=EIO", f"unlinkat:{what}:when=2")
+    proxy.struck_at(RENAME, "error=EIO", f"unlinkat:{what}:when=1")
     assert proxy.target.is_old()
     assert len(proxy.target.leftovers()) == 1
     mended(proxy.target)

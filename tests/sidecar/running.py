@@ -101,14 +101,14 @@ def once(*arguments: str | Path, env: Mapping[str, str] | None = None) -> tuple[
     return outcome, [json.loads(line) for line in outcome.err.splitlines()]
 
 
-def told(status: Path, kind: str, **wanted: object) -> dict[str, Any]:
-    """Wait until the status file says all this of one file, and return what it says."""
+def told(status: Path, kind: str, *, failures: int = 0, **wanted: object) -> dict[str, Any]:
+    """Wait until the status file says all this of one file, and so many failures at least; return what it says."""
 
     def probe() -> dict[str, Any] | None:
         if not status.exists():
             return None
-        files = json.loads(status.read_text())["files"]
-        return next((each for each in files if each["kind"] == kind and wanted.items() <= each.items()), None)
+        found = next(each for each in json.loads(status.read_text())["files"] if each["kind"] == kind)
+        return found if found["failures"] >= failures and wanted.items() <= found.items() else None
 
     return wait_for(probe, lambda: status.read_text() if status.exists() else "no status file")
 

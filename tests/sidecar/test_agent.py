@@ -11,9 +11,10 @@ import pytest
 
 from proxy_gen.credential import Credential
 from tests.app.test_sdnotify import Supervisor
-from tests.sidecar.hostile import good_proxy, hostile
+from tests.sidecar.hostile import hostile
 from tests.sidecar.living import Living, living
 from tests.sidecar.running import is_running, sidecar, told
+from tests.sidecar.test_hostile_tokens import good, issued
 from tests.tools import openssl
 from tests.tools.daemons import LiveIam, change, serve
 from tests.tools.minting import write_private
@@ -67,8 +68,7 @@ def test_renewed_at_half_of_its_life_in_little_memory(world: Living, files: Path
             running.renew("proxy")
         assert resident_kilobytes(running.pid) < 30 * 1024
         assert len(running.events(event="renewed", kind="trust")) == 1, "only what is due"
-        renewals = len(running.events(event="renewed", kind="proxy"))
-        assert told(status, "proxy", renewals=renewals)["failures"] == 0
+        assert told(status, "proxy", present=True)["failures"] == 0
         assert running.stop() == 0
     assert not running.events(event="failed")
     assert Credential.parse((files / "proxy").read_bytes()).key is not None
@@ -120,17 +120,17 @@ def test_the_daemon_away_and_back(iam: LiveIam, files: Path, tmp_path: Path) -> 
 def test_who_waits_for_the_daemon_is_there_when_it_opens(files: Path, tmp_path: Path) -> None:
     token = write_private(tmp_path / "token", b"token")
     status = tmp_path / "status"
-    with hostile(proxy=good_proxy, shut=True) as daemon:
-        asked = ("--url", daemon.url, "--token-file", token, "--proxy", files / "proxy", "--status", status)
+    with hostile(shut=True, token=issued(good())) as daemon:
+        asked = ("--url", daemon.url, "--token-file", token, "--bearer", files / "bearer", "--status", status)
         with sidecar(tmp_path, *asked, env=environment()) as running:
-            for times in range(1, 6):  # by then it would wait for longer than we do
-                told(status, "proxy", failures=times)
+            for times in range(1, 5):
+                told(status, "bearer", failures=times)
                 running.signal(signal.SIGHUP)
-            told(status, "proxy", failures=6)
+            told(status, "bearer", failures=5)  # by now it would wait for more than seven seconds
             daemon.open()
             began = time.monotonic()
             wait_for(lambda: daemon.asked or None, running.server.output)
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 4
             running.wait_for(event="renewed")
 
 

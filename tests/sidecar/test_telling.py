@@ -137,7 +137,8 @@ def test_the_status_file(world: Living, tmp_path: Path) -> None:
         assert there["written_at"] < there["next_at"] < there["not_after"]
         assert (there["failures"], there["code"], there["message"]) == (0, None, None)
         assert (missing["present"], missing["state"], missing["not_after"]) == (False, "failed", None)
-        assert (missing["failures"], missing["code"]) == (1, "profile_unknown")
+        assert missing["failures"] >= 1
+        assert missing["code"] == "profile_unknown"
         assert status.stat().st_mode & 0o777 == 0o644
         assert json.loads(status.read_text())["pid"] == running.pid
         status.unlink()

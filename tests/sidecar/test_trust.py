@@ -12,6 +12,7 @@ from tests.sidecar.living import Living
 from tests.sidecar.running import Sidecar, sidecar
 from tests.sidecar.test_hostile_archives import everything, packed
 from tests.tools import openssl
+from tests.tools.daemons import unpack
 from tests.tools.minting import authority, write_private
 from tests.tools.programs import environment
 from ttscache.sidecar.order import Kind
@@ -34,7 +35,9 @@ def looked_again(running: Sidecar) -> None:
 
 
 def test_the_daemons_files_over_those_of_a_base(world: Living, base: Path, tmp_path: Path) -> None:
-    ours = {path.name: path.read_bytes() for path in world.site.site.certificates.iterdir()}
+    (published := tmp_path / "published").mkdir()
+    unpack(world.site.daemon.web.get("/trust/anchors.tar.gz").body, published)
+    ours = {path.name: path.read_bytes() for path in published.iterdir()}
     mine = next(name for name in ours if name.endswith(".0"))
     (base / mine).write_text("somebody else's idea of our CA")
     trust = tmp_path / "trust"

@@ -30,13 +30,13 @@ class Door:
         self._open = False
 
     def tried_in_vain(self) -> None:
-        """Note that the daemon could not be reached."""
-        self.shut, self._was_shut, self._next = True, False, 0.0
+        """Note that the daemon could not be reached; it may have opened since."""
+        self.shut, self._next = True, 0.0
 
     def knock(self) -> bool:
         """Tell whether it has opened; asks only when it is shut and the time has come, and does not wait.
 
-        A door that was open at the first knock has not been what was wrong.
+        A door that is open at the first knock, and was not shut before, has not been what was wrong.
         """
         if self._knocking is not None and not self._knocking.is_alive():
             self._knocking = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import signal
 import stat
 from collections.abc import Iterator, Sequence
@@ -13,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from ttscache.durable import RANDOM_BYTES, Owner, prefix_of_temporary, replacing_at, temporary_prefix
+from ttscache.durable import Owner, prefix_of_temporary, replacing_at, temporary_prefix
 
 _MAX_LINKS = 40  # path_resolution(7)
 _MAX_BYTES = 1024 * 1024
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_TRIAL = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# of file systems and kernels without O_TMPFILE (open(2))
+_NO_NAMELESS_FILES = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT})
 # more than a proxy with attributes of several VOs has
 _TRIAL_BYTES = 32 * 1024
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -95,17 +95,23 @@ class Place:
         except OSError:
             return False
 
-    def require_room(self, name: str) -> None:
-        """Raise OSError where a file could not be written: nothing is to be issued for a full or read-only place."""
-        trial = f"{temporary_prefix(name)}{secrets.token_hex(RANDOM_BYTES)}"
-        descriptor = os.open(trial, _TRIAL, 0o600, dir_fd=self._directory)
+    def require_room(self) -> None:
+        """Raise OSError where a file could not be written: nothing is to be issued for a full or read-only place.
+
+        It is tried with a file that has no name, of which nothing can be left; where there are none, it is not tried.
+        """
+        try:
+            descriptor = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=self._directory)
+        except OSError as error:
+            if error.errno in _NO_NAMELESS_FILES:
+                return
+            raise
         try:
             left = _TRIAL_BYTES
             while left:
                 left -= os.write(descriptor, bytes(left))
         finally:
             os.close(descriptor)
-            os.unlink(trial, dir_fd=self._directory)
 
     def write(self, name: str, content: bytes) -> None:
         """Replace a file, whole and durable. Raises OSError; the old file is then untouched."""

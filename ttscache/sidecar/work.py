@@ -55,7 +55,7 @@ def _credential(visit: Visit, order: Order, item: Item) -> Outcome:
             place.sweep(item.path.name)
 
             def renew() -> Outcome:
-                place.require_room(item.path.name)
+                place.require_room()
                 renewed: Outcome = module.renew(visit, item, place, order.min_left)
                 return renewed
 
