@@ -125,8 +125,10 @@ def test_one_that_is_rotated_as_it_is_read_is_the_old_or_the_new(tmp_path: Path)
     kubelet_writes(volume, 0, "a" * LONG)
     with meanwhile(lambda number: kubelet_writes(volume, number + 1, "ab"[number % 2] * LONG)):
         seen = set(readings(volume / "token"))
-    assert {"a" * LONG, "b" * LONG} <= seen | {"b" * LONG}
-    assert all(len(set(each)) == 1 and len(each) == LONG for each in seen)
+    # rotated faster than it is read, it is "being written", and read the next time
+    written = {each for each in seen if not each.startswith("the token file")}
+    assert written
+    assert all(len(set(each)) == 1 and len(each) == LONG for each in written)
 
 
 def test_one_that_is_rewritten_as_it_is_read(tmp_path: Path) -> None:
