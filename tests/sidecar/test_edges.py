@@ -1,9 +1,9 @@
 """What only a certain place or moment brings out: others' links, files that were given away, the first process."""
 
 import os
-import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 from tests.sidecar.living import Living
 from tests.sidecar.others import STRANGER
 from tests.sidecar.running import once
-from tests.tools.daemons import here
+from tests.tools.daemons import COMMAND, here
 from tests.tools.programs import PATIENCE, need, wait_for
 from ttscache.durable import Owner
 from ttscache.sidecar.door import Door
@@ -54,7 +54,7 @@ def test_in_a_user_namespace_links_of_nobody_s_are_not_followed(shared: Path, tm
         "    print(error.strerror)\nelse:\n    print('entered')\n"
     )
     for name, said in (("victim", "entered"), ("link", "a part of the path belongs to another user")):
-        command = ["unshare", "--user", "--map-root-user", shutil.which("python") or "python", "-c", asked]
+        command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", asked]
         done = subprocess.run([*command, shared / name], capture_output=True, text=True, timeout=PATIENCE, check=False)
         if "unshare" in done.stderr:
             pytest.skip("no user namespaces here")
@@ -143,7 +143,7 @@ def test_as_the_first_process_it_buries_orphans(world: Living, tmp_path: Path) -
     (tmp_path / "files").mkdir()
     # the orphan ends while the command goes on; then whoever is dead and not buried is counted
     script = "sh -c 'sleep 0.2 & exit 0'; sleep 1.5; cat /proc/[0-9]*/stat | awk '$3 == \"Z\"' | wc -l"
-    command = ["unshare", "--pid", "--fork", "--mount-proc", shutil.which("ttscache") or "ttscache", "sidecar"]
+    command = ["unshare", "--pid", "--fork", "--mount-proc", str(COMMAND), "sidecar"]
     arguments: list[str | Path] = [
         "--token-file",
         world.token,
