@@ -1,7 +1,6 @@
 """What changes under pods: clusters that are away, keys that are rotated, pods that go, sessions that are revoked."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from tests.app.acts import act, revoke_standing
 from tests.app.clock import Clock, serve_by
-from tests.app.workloads import OWN, Edit, Farm, farm, write_own_token
+from tests.app.workloads import OWN, Edit, Farm, closed_in, farm, write_own_token
 from tests.tools.cluster import JWKS, REVIEWS, Fault
 from tests.tools.daemons import change, serve
 from tests.tools.programs import wait_for
@@ -19,13 +18,6 @@ from tests.tools.serviceaccounts import username
 
 # how long a good word of the cluster's is remembered, and how often its keys are asked for at most
 REVIEWED, WINDOW = 11, 31
-
-
-@contextmanager
-def closed_in(site: Farm) -> Iterator[Farm]:
-    yield site
-    site.require_no_token_told()
-    assert [line for line in site.daemon.log() if line["event"] == "request_failed"] == []
 
 
 @pytest.fixture

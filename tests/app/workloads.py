@@ -150,3 +150,11 @@ def farm(directory: Path, edit: Edit = lambda _: None, run: Run = serve) -> Iter
         change(site, edit)
         with run(site, directory) as daemon:
             yield Farm(daemon, iam, tier3, opportunistic)
+
+
+@contextmanager
+def closed_in(site: Farm) -> Iterator[Farm]:
+    """Let a farm be asked, and look at its log in the end: no token, and no fault of the daemon's."""
+    yield site
+    site.require_no_token_told()
+    assert [line for line in site.daemon.log() if line["event"] == "request_failed"] == []

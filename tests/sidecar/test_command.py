@@ -1,5 +1,6 @@
 """`sidecar ... -- COMMAND`: a job beside its credentials."""
 
+import resource
 import signal
 import sys
 from datetime import timedelta
@@ -195,3 +196,13 @@ def test_one_of_another_machine_is_told_on_one_line(world: Living, tmp_path: Pat
     with world.sidecar(tmp_path, "--bearer", tmp_path / "bearer", "--", program) as running:
         assert running.ended() == 1
         assert running.server.output().splitlines()[-1].startswith(f"ttscache: {program}: Exec format error")
+
+
+def test_it_may_have_core_files(world: Living, tmp_path: Path) -> None:
+    """Keys are in the worker's memory, not in the agent's: the limit is not for the job."""
+    (tmp_path / "files").mkdir()
+    kept = ("--idtoken", tmp_path / "files/token")
+    with world.sidecar(tmp_path, *kept, *shell("ulimit -H -c")) as running:
+        assert running.ended() == 0
+        _, most = resource.getrlimit(resource.RLIMIT_CORE)
+        printed(running.printed, "unlimited" if most == resource.RLIM_INFINITY else str(most // 512))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.disks import fill, tmpfs
 from tests.sidecar.living import Living
 from tests.sidecar.others import STRANGER
 from tests.sidecar.running import once
@@ -158,3 +159,21 @@ def test_as_the_first_process_it_buries_orphans(world: Living, tmp_path: Path) -
         [*command, *arguments], env=world.env, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert (done.returncode, done.stdout.strip()) == (0, "0"), done
+
+
+@pytest.mark.root
+def test_who_is_revoked_loses_his_file_on_a_full_disk_too(world: Living, tmp_path: Path) -> None:
+    """Nothing is issued that could not be written, but it is asked who is welcome."""
+    with tmpfs(tmp_path / "disk", "size=64k") as disk:
+        (disk / "files").mkdir()
+        token, kept = world.token_of("joe", tmp_path), ("--proxy", disk / "files/proxy", "--proxy-profile", "short")
+        assert world.once(*kept, token=token)[0].status == 0
+        ballast = fill(disk)
+        world.revoke("joe")
+        try:
+            outcome, lines = world.once(*kept, token=token)
+        finally:
+            world.restore("joe")
+        ballast.unlink()
+        assert (outcome.status, lines[0]["event"], lines[0]["code"]) == (3, "removed", "subject_revoked")
+        assert not list((disk / "files").iterdir())

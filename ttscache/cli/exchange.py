@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -74,6 +75,7 @@ def command(
         raise click.UsageError("--limited, --fqan, --server-key and --min-left are for proxies")
     if kind != _ACCESS_TOKEN and (audiences or scopes):
         raise click.UsageError("--audience and --scope are for access tokens")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # there will be a key in this memory
     token = options.token_from(token_file)
     source = _source(url, ca_file, configuration)
     if kind == _IDTOKEN:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import resource
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -62,8 +61,6 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit. Every error is one line on standard error."""
-    # there may be keys in this memory
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if not sys.warnoptions:  # what libraries think of certificates from elsewhere is not for our users
         warnings.simplefilter("ignore")
     sys.exit(run(arguments))

@@ -33,6 +33,8 @@ def command(configuration: Path, ready_file: Path | None, log_level: str) -> Non
 
 def run_event_loop(work: Coroutine[None, None, None]) -> None:
     """Run on uvloop where it is installed: it costs less CPU a request than asyncio's own loop."""
+    # the process holds keys and tokens: its memory must not land in a core file
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # a connection for each of ten thousand pods: the usual soft limit is 1,024
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

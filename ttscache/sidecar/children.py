@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ttscache.sdnotify import VARIABLES
 from ttscache.sidecar.order import Order, Outcome, State
@@ -30,23 +30,18 @@ class Worker:
     def __init__(self, order: Order) -> None:
         """Start it. Raises OSError."""
         self.order = order
-        self._process = subprocess.Popen(  # noqa: S603 - ours
-            _WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment({}), process_group=0, text=True
-        )
         self._until = time.monotonic() + _WORK_SECONDS
-        with contextlib.suppress(BrokenPipeError), self._process.stdin or contextlib.nullcontext() as stdin:
-            if stdin is not None:
-                stdin.write(order.to_json())
+        with _filled_pipe(order.to_json().encode()) as stdin:
+            self._process = subprocess.Popen(  # noqa: S603 - ours
+                _WORKER, stdin=stdin, stdout=subprocess.PIPE, env=environment({}), process_group=0, text=True
+            )
 
     def poll(self) -> list[Outcome] | None:
         """Return the outcomes, one an item, when it has ended; None before."""
         if self._process.poll() is None and time.monotonic() < self._until:
             return None
         self._process.kill()
-        self._process.wait()
-        with self._process.stdout or open(os.devnull, encoding="ascii") as stdout:  # noqa: PTH123 - it has one
-            lines = stdout.read().splitlines()
-        return self._outcomes(lines)
+        return self._outcomes(self._process.communicate()[0].splitlines())
 
     @property
     def pid(self) -> int:
@@ -187,6 +182,18 @@ def reap_orphans(*known: int | None) -> None:
 def environment(more: Mapping[str, str]) -> dict[str, str]:
     """Return what children find in their environment: no way to speak in our name to systemd."""
     return {name: value for name, value in os.environ.items() if name not in VARIABLES} | dict(more)
+
+
+@contextlib.contextmanager
+def _filled_pipe(content: bytes) -> Iterator[int]:
+    """Return the reading end of a pipe that holds this; not more than a pipe takes at once, pipe(7)."""
+    reader, writer = os.pipe()
+    try:
+        with open(writer, "wb") as end:  # noqa: PTH123 - of a descriptor
+            end.write(content)
+        yield reader
+    finally:
+        os.close(reader)
 
 
 def _outcome(line: str) -> Outcome:

@@ -25,7 +25,8 @@ def renew(visit: Visit, item: Item, place: Place, min_left: float) -> Outcome:
     if present is not None and enough and not item.due and present.is_fresh(now.timestamp()):
         return present.kept()
     key = generate_key(wanted.key)
-    answer = visit.client.proxy(visit.token, profile=item.profile, csr=make_csr(key))
+    token, csr = visit.token, make_csr(key)
+    answer = visit.client.proxy(token, profile=item.profile, csr=csr)
     credential = Credential(Credential.parse(answer.pem).chain, key)
     now = datetime.now(UTC)
     facts = require_fit(credential, wanted, now)

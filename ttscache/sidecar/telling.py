@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ttscache.sidecar.children import Hook
-from ttscache.sidecar.log import log
+from ttscache.sidecar.log import log, rfc3339
 from ttscache.sidecar.order import State
 from ttscache.sidecar.place import Place
 from ttscache.sidecar.state import Kept
@@ -86,7 +86,7 @@ class Telling:
         if path is None:
             return
         now = time.time()
-        body = {"pid": os.getpid(), "written_at": now, "files": [each.described(now) for each in kept]}
+        body = {"pid": os.getpid(), "written_at": rfc3339(now), "files": [each.described(now) for each in kept]}
         try:
             with Place(path.parent, _STATUS_MODE, None) as place:
                 place.sweep(path.name)

@@ -29,9 +29,10 @@ def renew(visit: Visit, item: Item, place: Place, min_left: float) -> Outcome:
 
     The daemon is asked in any case: it keeps tokens itself, and knows alone for which audience one is to be.
     """
-    ask = visit.client.access_token if item.kind is Kind.BEARER else visit.client.idtoken
+    token = visit.token
     now = time.time()  # what is left is counted from before the answer: rather too little than too much
-    issued = ask(visit.token, profile=item.profile)
+    fetch = visit.client.access_token if item.kind is Kind.BEARER else visit.client.idtoken
+    issued = fetch(token, profile=item.profile)
     new = _new(issued, now)
     held = place.read(item.path.name)
     present = _like(standing(held), held, issued) if held is not None else remembered(place, item, now)

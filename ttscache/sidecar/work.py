@@ -55,7 +55,11 @@ def _credential(visit: Visit, order: Order, item: Item) -> Outcome:
             place.sweep(item.path.name)
 
             def renew() -> Outcome:
-                place.require_room()
+                try:
+                    place.require_room()
+                except OSError:
+                    visit.whoami()  # nothing is issued, but who is revoked must hear of it
+                    raise
                 renewed: Outcome = module.renew(visit, item, place, order.min_left)
                 return renewed
 
