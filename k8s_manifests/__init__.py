@@ -1,1 +1,4 @@
-"""The stateless site as Kubernetes manifests. What renders and applies them will stand here."""
+"""The stateless site: site file -> values -> manifests -> cluster, and back to its status.
+
+What the workloads look like is the charts' business alone. No credential is known here: Secrets are named, never read.
+"""

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from k8s_manifests.errors import SiteError, SiteFileError
 from proxy_gen.errors import ProxyGenError
 from ttscache.cli import options
 from ttscache.cli.exits import EXIT_FAULT, EXIT_INVALID, EXIT_REFUSED, EXIT_UNAVAILABLE, EXIT_USAGE
@@ -32,6 +33,7 @@ _COMMANDS = {
     "session": "ttscache.cli.session",
     "credential": "ttscache.cli.credential",
     "identity": "ttscache.cli.identity",
+    "site": "ttscache.cli.site",
     "sandbox": "ttscache.cli.sandbox",
 }
 
@@ -117,6 +119,8 @@ _TOLD: dict[type[Exception], Callable[[Any], tuple[int, tuple[str, ...]]]] = {
     click.ClickException: _usage,
     ConfigurationError: lambda error: (EXIT_USAGE, error.mistakes),
     TokenSourceError: lambda error: (EXIT_USAGE, (str(error),)),
+    SiteFileError: lambda error: (EXIT_USAGE, error.mistakes),
+    SiteError: lambda error: (error.exit_status, (f"{error.code}: {error}",)),
     ClientError: lambda error: (error.exit_status, (f"{error.code}: {error}",)),
     TtsError: _service,
     ProxyGenError: lambda error: (EXIT_INVALID, (f"{error.code}: {error}",)),

@@ -39,11 +39,13 @@ def _read(path: Path) -> tuple[document.Document, list[schema.Fault]]:
     except OSError as error:
         raise ConfigurationError((f"{path}: cannot be read: {error.strerror}",)) from None
     parsed = document.parse(text, str(path))
-    return parsed, list(schema.faults(parsed))
+    return parsed, list(schema.faults(parsed, schema.schema()))
 
 
 def _with_defaults(parsed: document.Document) -> document.Document:
-    return document.Document(parsed.name, schema.with_defaults(parsed.value), parsed.lines, parsed.mistakes)
+    return document.Document(
+        parsed.name, schema.with_defaults(parsed.value, schema.schema()), parsed.lines, parsed.mistakes
+    )
 
 
 def _line(mistake: str) -> int:

@@ -1,4 +1,4 @@
-"""The JSON Schema of the configuration: validation in words that help, and defaults."""
+"""The JSON Schema of the configuration; validation by a schema in words that help, and its defaults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DURATION_HINT = "must be a number and a unit: 30s, 10m, 24h, 7d"
 
 @cache
 def schema() -> Mapping[str, Any]:
-    """Return the JSON Schema."""
+    """Return the JSON Schema of the configuration."""
     loaded: Mapping[str, Any] = yaml.safe_load(files(__package__).joinpath("schema.yaml").read_text())
     return loaded
 
@@ -40,41 +40,49 @@ class Fault(NamedTuple):
     breaks: bool
 
 
-def faults(document: Document) -> Iterator[Fault]:
-    """Yield what the schema finds wrong. A value is never repeated: it may be a secret."""
-    for error in Draft202012Validator(schema()).iter_errors(document.value):
+def faults(document: Document, root: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield what a schema finds wrong. A value is never repeated: it may be a secret."""
+    for error in Draft202012Validator(root).iter_errors(document.value):
         yield from _explained(error)
 
 
-def with_defaults(value: Any, part: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
-    """Return a valid document with every default of the schema filled in."""
-    part = _resolved(schema() if part is None else part)
+def with_defaults(value: Any, root: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    """Return a valid document with every default of its schema filled in."""
+    return _filled(value, root, root)
+
+
+def _filled(value: Any, part: Mapping[str, Any], root: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    part = _resolved(part, root)
     if isinstance(value, dict):
-        properties = {**part.get("properties", {}), **_properties_of_kind(part, value)}
+        properties = {**part.get("properties", {}), **_properties_of_kind(part, value, root)}
         filled = {name: sub["default"] for name, sub in properties.items() if "default" in sub} | value
         rest = part.get("additionalProperties")
         return {
-            name: with_defaults(item, properties.get(name) or (rest if isinstance(rest, dict) else {}))
+            name: _filled(item, properties.get(name) or (rest if isinstance(rest, dict) else {}), root)
             for name, item in filled.items()
         }
     if isinstance(value, list):
-        return [with_defaults(item, part.get("items", {})) for item in value]
+        return [_filled(item, part.get("items", {}), root) for item in value]
     return value
 
 
-def _properties_of_kind(part: Mapping[str, Any], value: Any) -> Mapping[str, Any]:  # noqa: ANN401 - JSON
+def _properties_of_kind(
+    part: Mapping[str, Any],
+    value: Any,  # noqa: ANN401 - JSON
+    root: Mapping[str, Any],
+) -> Mapping[str, Any]:
     """Return the keys that a value has because of its kind or type."""
-    branches = part.get("allOf", [])
-    chosen = (_resolved(branch["then"]) for branch in branches if Draft202012Validator(branch["if"]).is_valid(value))
+    branches = [branch for branch in part.get("allOf", []) if Draft202012Validator(branch["if"]).is_valid(value)]
+    chosen = (_resolved(branch["then"], root) for branch in branches)
     properties: Mapping[str, Any] = next(chosen, {}).get("properties", {})
     return properties
 
 
-def _resolved(part: Mapping[str, Any]) -> Mapping[str, Any]:
+def _resolved(part: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
     reference = part.get("$ref")
     if reference is None:
         return part
-    definitions: Mapping[str, Mapping[str, Any]] = schema()["$defs"]
+    definitions: Mapping[str, Mapping[str, Any]] = root["$defs"]
     return definitions[reference.rsplit("/", 1)[1]]
 
 

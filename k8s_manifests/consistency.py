@@ -1,0 +1,72 @@
+"""What a site file's parts must be to each other, which a schema cannot say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+from k8s_manifests.site import Cluster, Site
+
+_Place: TypeAlias = tuple[str | int, ...]
+_Mistake: TypeAlias = tuple[_Place, str]
+_CMS_NAME = re.compile(r"T[0-3]_[A-Z]{2}_\w+")
+# names of Services that other charts of the site have
+_TAKEN = frozenset({"ttscache", "squid", "cvmfs", "wn", "xrootd", "htcondor"})
+
+
+def mistakes_of(given: Mapping[str, Any], site: Site) -> Iterator[_Mistake]:
+    """Yield what is wrong, with its place in the site file; ``given`` is the file over its community's preset."""
+    if site.community == "cms" and not _CMS_NAME.fullmatch(site.name):
+        yield ("name",), "a CMS site is called T<tier>_<country>_<name>, such as T3_IT_Opportunistic"
+    yield from _of_pool(given)
+    yield from _of_clusters(given)
+    several = "clusters" in given
+    for index, cluster in enumerate(site.clusters):
+        entry: Mapping[str, Any] = given["clusters"][index] if several else {}
+        for place, message in _of_settings(cluster):
+            # a section that the cluster does not have for itself is the site's
+            own = several and place[0] in entry
+            yield (("clusters", index, *place) if own else place), message
+
+
+def _of_pool(given: Mapping[str, Any]) -> Iterator[_Mistake]:
+    pool = given["pool"]
+    if pool["own"]:
+        if "signing_key" not in pool:
+            yield ("pool",), "a pool of one's own needs `signing_key`: {secret: NAME, key: KEY}, its key POOL"
+        return
+    if not pool["collectors"]:
+        yield ("pool", "collectors"), "must not be empty: which pool do the workers join? or `own: true`"
+    if "idtoken" not in pool:
+        yield ("pool",), "the key 'idtoken' is missing: {secret: NAME, key: KEY} with the IDTOKEN that the pool issued"
+
+
+def _of_clusters(given: Mapping[str, Any]) -> Iterator[_Mistake]:
+    clusters = given.get("clusters", [])
+    names: set[str] = set()
+    for index, entry in enumerate(clusters):
+        if entry["name"] in names:
+            yield ("clusters", index, "name"), "another cluster has this name"
+        names.add(entry["name"])
+        if len(clusters) > 1 and "context" not in entry and "kubeconfig" not in entry:
+            yield ("clusters", index), "needs `context` or `kubeconfig`: with several clusters there is no current one"
+
+
+def _of_settings(cluster: Cluster) -> Iterator[_Mistake]:
+    settings = cluster.settings
+    scaled = settings["autoscaling"] != "none"
+    if settings["autoscaling"] == "keda" and "prometheus" not in settings["monitoring"]:
+        yield ("autoscaling",), "KEDA asks Prometheus: say where it is by `monitoring.prometheus`"
+    workers = settings["workers"]
+    if scaled and workers["max"] < workers["count"]:
+        yield ("workers",), f"`max` ({workers['max']}) is less than `count` ({workers['count']})"
+    names: set[str] = set()
+    for index, cache in enumerate(settings["caches"]):
+        if cache["name"] in names | _TAKEN:
+            yield ("caches", index), f"the name {cache['name']} is taken; give each cache a `name` of its own"
+        names.add(cache["name"])
+        if scaled and cache["max"] < cache["count"]:
+            yield ("caches", index), f"`max` ({cache['max']}) is less than `count` ({cache['count']})"
+    if settings["tls"].get("issuer") and not settings["tls"]["cert_manager"]:
+        yield ("tls", "issuer"), "is cert-manager's: say `cert_manager: true` too"

@@ -1,0 +1,217 @@
+"""From a site to values of the charts: what it says, in the charts' words. How it is done is the charts' business."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from k8s_manifests import daemon
+from k8s_manifests.daemon import AUDIENCE, IDTOKEN, PROXY, URL
+from k8s_manifests.releases import Release
+from k8s_manifests.site import Cluster, Site, overlaid
+
+Values: TypeAlias = dict[str, Any]
+
+_PORTS = {"root": 1094, "https": 443}
+_UNITS = {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def releases_of(site: Site, cluster: Cluster, issuer: str) -> tuple[Release, ...]:
+    """Return a cluster's releases: the site, and each cache but the first on its own, for the site's chart has one."""
+    settings = cluster.settings
+    parts = daemon.parts_of(settings)
+    values: Values = {"parts": parts, "monitoring": _monitoring(settings)}
+    makers = {"squid": _squid, "cvmfs": _cvmfs, "wn": _wn, "xrootd": _xrootd, "htcondor": _htcondor}
+    values["ttscache"] = _ttscache(site, cluster, issuer)
+    values |= {chart: make(site, settings) for chart, make in makers.items() if parts[chart]}
+    caches = [_xcache(settings, cache) for cache in settings["caches"]]
+    if caches:
+        values["xcache"] = caches[0]
+    last = settings["values"]
+    first = Release("site", "stateless-site", overlaid(values, last))
+    return first, *(
+        Release(cache["fullnameOverride"], "xcache", overlaid(cache, last.get("xcache", {}))) for cache in caches[1:]
+    )
+
+
+def _ttscache(site: Site, cluster: Cluster, issuer: str) -> Values:
+    settings = cluster.settings
+    replicas, secret = settings["daemon"]["replicas"], settings["ca"].get("secret")
+    return {
+        **_common(settings, "ttscache"),
+        "config": daemon.configuration(site, cluster, issuer),
+        "secrets": [{"name": name} for name in daemon.secrets(settings)],
+        "workloads": {"review": True},
+        "store": {"kind": "redis" if replicas > 1 else "sqlite", "volume": _class(settings)},
+        "redis": {"volume": _class(settings)} | _image_of(settings, "redis"),
+        "keys": {"existingSecret": secret or ""},
+        "daemon": {"replicas": replicas},
+        "tls": _tls(settings, secret_name=settings["tls"]["secret"]),
+    }
+
+
+def _squid(_: Site, settings: Mapping[str, Any]) -> Values:
+    squid = settings["squid"]
+    disk = {"size": squid["disk"], "persistent": squid["persistent"]}
+    return (
+        _common(settings, "squid")
+        | {"squid": {"replicas": squid["count"]}, "cache": {"memory": squid["memory"], "disk": disk | _class(settings)}}
+        | ({"destinations": squid["destinations"]} if "destinations" in squid else {})
+    )
+
+
+def _cvmfs(_: Site, settings: Mapping[str, Any]) -> Values:
+    cvmfs = settings["cvmfs"]
+    return {
+        **_common(settings, "cvmfs", metrics=False),
+        "mode": "csi" if cvmfs["csi"] else "daemonset",
+        "repositories": cvmfs["repositories"],
+    }
+
+
+def _wn(site: Site, settings: Mapping[str, Any]) -> Values:
+    pool = settings["pool"]
+    return {
+        **_common(settings, "wn"),
+        "pool": {"collectors": pool["collectors"]},
+        "site": {
+            "name": site.name,
+            "cmsName": pool.get("cms_name", site.name),
+            "attributes": pool.get("attributes", {}),
+        },
+        "startd": _execute(settings),
+        "cvmfs": _mounts(settings),
+        "credentials": _credentials(settings, proxy=PROXY, idtoken=IDTOKEN),
+        "demand": {"enabled": settings["autoscaling"] != "none" or settings["monitoring"]["operator"]},
+    }
+
+
+def _htcondor(_: Site, settings: Mapping[str, Any]) -> Values:
+    key = settings["pool"]["signing_key"]
+    return {
+        **_common(settings, "htcondor"),
+        "auth": {"trustDomain": "htcondor", "signingKey": {"name": key["secret"], "key": key["key"]}},
+        "submit": {"spool": _class(settings)},
+        "execute": _execute(settings),
+        "cvmfs": _mounts(settings),
+        "credentials": _credentials(settings),
+        "demand": {"enabled": settings["autoscaling"] != "none" or settings["monitoring"]["operator"]},
+    }
+
+
+def _execute(settings: Mapping[str, Any]) -> Values:
+    workers = settings["workers"]
+    size = {"cpu": workers["cores"], "memory": workers["memory"]}
+    return {
+        "replicas": workers["count"],
+        "resources": {"requests": size, "limits": {"memory": workers["memory"]}},
+        "scratch": {"size": workers["disk"]},
+        "autoscaling": _autoscaling(settings, workers),
+    }
+
+
+def _mounts(settings: Mapping[str, Any]) -> Values:
+    cvmfs = settings["cvmfs"]
+    return {"kind": "claim" if cvmfs["csi"] else "hostPath", "repositories": cvmfs["repositories"]}
+
+
+def _xcache(settings: Mapping[str, Any], cache: Mapping[str, Any]) -> Values:
+    origin = urlsplit(cache["origin"])
+    return {
+        **_common(settings, "xcache"),
+        "fullnameOverride": cache["name"],
+        "exports": cache["exports"],
+        "origin": {
+            "host": origin.hostname,
+            "port": origin.port or _PORTS[origin.scheme],
+            "protocol": origin.scheme,
+            "credential": cache["credential"],
+        },
+        "cache": {
+            "replicas": cache["count"],
+            "volume": {"size": cache["size"]} | _class(settings),
+            "ram": cache["memory"],
+            "autoscaling": _autoscaling(settings, cache),
+        },
+        "proxy": _exposed(cache),
+        "hostCertificate": _tls(settings, secret_name=settings["tls"]["host_secret"]),
+        "credentials": _credentials(settings, proxy=PROXY),
+    }
+
+
+def _xrootd(_: Site, settings: Mapping[str, Any]) -> Values:
+    storage = settings["storage"]
+    return {
+        **_common(settings, "xrootd"),
+        "exports": storage["exports"],
+        "server": {"volume": {"size": storage["size"]} | _class(settings), "service": _service(storage)},
+        "hostCertificate": _tls(settings, secret_name=settings["tls"]["host_secret"]),
+        "credentials": _credentials(settings, proxy=PROXY),
+    }
+
+
+def _exposed(part: Mapping[str, Any]) -> Values:
+    return {"enabled": part["expose"] != "none", "service": _service(part)}
+
+
+def _service(part: Mapping[str, Any]) -> Values:
+    return {"type": "ClusterIP" if part["expose"] == "none" else part["expose"]}
+
+
+def _autoscaling(settings: Mapping[str, Any], part: Mapping[str, Any]) -> Values:
+    kind = settings["autoscaling"]
+    if kind == "none":
+        return {"enabled": False}
+    limits = {"minReplicas": part["count"], "maxReplicas": part["max"]}
+    return {"enabled": True, "kind": kind, "prometheus": settings["monitoring"].get("prometheus", "")} | limits
+
+
+def _tls(settings: Mapping[str, Any], *, secret_name: str) -> Values:
+    tls = settings["tls"]
+    reference = {"name": tls["issuer"], "kind": "ClusterIssuer"} if "issuer" in tls else {}
+    return {"secretName": secret_name, "certManager": {"enabled": tls["cert_manager"], "issuerRef": reference}}
+
+
+def _credentials(settings: Mapping[str, Any], *, proxy: str = "", idtoken: str = "") -> Values:
+    return {
+        "url": URL,
+        "audience": AUDIENCE,
+        "ca": {"kind": "Secret", "name": settings["tls"]["secret"], "key": "ca.crt"},
+        **({"proxy": {"enabled": True, "profile": proxy}} if proxy else {}),
+        **({"idtoken": {"enabled": True, "profile": idtoken}} if idtoken else {}),
+        **_image_of(settings, "ttscache"),
+    }
+
+
+def _common(settings: Mapping[str, Any], chart: str, *, metrics: bool = True) -> Values:
+    monitoring = settings["monitoring"]
+    monitor = {"enabled": monitoring["operator"], "labels": monitoring["labels"]}
+    values: Values = {"imagePullSecrets": [{"name": name} for name in settings["pull_secrets"]]}
+    if metrics:
+        values["metrics"] = {"namespace": monitoring["namespace"], "podMonitor": monitor}
+    return values | _image_of(settings, chart)
+
+
+def _image_of(settings: Mapping[str, Any], name: str) -> Values:
+    """Return an image of the site file's as the charts have it; without one the charts' own stands."""
+    given = settings["images"].get(name)
+    if given is None:
+        return {}
+    rest, _, digest = given.partition("@")
+    head, slash, last = rest.rpartition("/")
+    repository, _, tag = last.partition(":")
+    return {"image": {"registry": "", "repository": head + slash + repository, "tag": tag, "digest": digest}}
+
+
+def _class(settings: Mapping[str, Any]) -> Values:
+    return {"storageClassName": settings["volumes"]["class"]} if "class" in settings["volumes"] else {}
+
+
+def _monitoring(settings: Mapping[str, Any]) -> Values:
+    monitoring = settings["monitoring"]
+    return {
+        "rules": {"enabled": monitoring["operator"], "labels": monitoring["labels"]},
+        "dashboards": {"enabled": monitoring["dashboards"]},
+        "adapter": {"enabled": settings["autoscaling"] == "hpa"},
+    }
