@@ -102,6 +102,17 @@ def test_the_certificate_is_exchanged_without_dropping_a_connection(start: Start
     assert _peer(daemon) != old, "verified against the new CA"
 
 
+def test_a_certificate_that_is_renewed_in_its_place_is_taken_up_without_a_signal(start: Start, site: Site) -> None:
+    daemon = start()
+    old, since = _peer(daemon), daemon.server.position()
+    (site.directory / "server.key").write_text("garbage")
+    daemon.wait_for_event("certificate_refused", since)
+    assert _peer(daemon) == old
+    _write_server_certificate(site)
+    daemon.wait_for_event("certificate_renewed", since)
+    assert _peer(daemon) != old, "verified against the new CA"
+
+
 def test_tls_is_1_2_or_newer_and_verified(start: Start) -> None:
     daemon = start()
     with daemon.web.socket() as stream:

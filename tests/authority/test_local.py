@@ -1,5 +1,6 @@
 """The local CA's files."""
 
+import os
 import signal
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import pytest
 
 from proxy_gen.keys import KeyKind, generate_key, private_pem
 from proxy_gen.names import DistinguishedName
+from tests.faults.disks import remount, tmpfs
 from tests.faults.striking import Program
 from tests.tools.programs import need
 from ttscache.authority import local
@@ -87,12 +89,29 @@ def test_a_ca_that_lost_a_file_is_not_made_anew(directory: Path, lost: str) -> N
     assert {file: file.read_bytes() for file in directory.iterdir()} == kept
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+@pytest.mark.parametrize("mode", [0o660, 0o604, 0o620])
 def test_a_key_that_others_may_read_is_refused(directory: Path, mode: int) -> None:
     create(directory)
     (directory / "ca.key").chmod(mode)
     with pytest.raises(ConfigurationError, match="chmod 600"):
         create(directory)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
+def test_a_mounted_one_is_loaded_and_never_written(tmp_path: Path) -> None:
+    """As a Secret is mounted: root's, with the group that may read, where nobody can write."""
+    with tmpfs(tmp_path / "empty") as directory:
+        remount(directory, "ro")
+        with pytest.raises(ConfigurationError, match="cannot be written: Read-only"):
+            create(directory)
+    with tmpfs(tmp_path / "mounted") as directory:
+        pem, _ = create(directory)
+        (directory / ".lock").unlink()
+        for file in directory.iterdir():
+            file.chmod(0o440)
+        remount(directory, "ro")
+        assert create(directory) == (pem, False)
 
 
 @pytest.mark.parametrize(

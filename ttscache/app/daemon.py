@@ -34,7 +34,7 @@ from ttscache.authority.generations import Generations
 from ttscache.broker.publishing import Published
 from ttscache.config.certificates import read_certificates
 from ttscache.config.load import load
-from ttscache.config.settings import AdminSettings, ProxyProfile, Settings
+from ttscache.config.settings import AdminSettings, ProxyProfile, Settings, TlsSettings
 from ttscache.durable import write_atomically
 from ttscache.errors import ConfigurationError, StoreUnavailableError
 from ttscache.net.deadline import Deadline
@@ -52,6 +52,7 @@ _DRAIN_SECONDS = 1.0
 _SHUTDOWN_SECONDS = 30.0
 _BACKLOG = 4096
 _PUBLISH_SECONDS = 30.0
+_LOOK_SECONDS = 5.0
 
 
 class Daemon:
@@ -183,6 +184,7 @@ class Daemon:
         self._handle_signals()
         self._spawn(self._sweep_regularly())
         self._spawn(_calm_watchdog())
+        self._spawn(self._follow_certificate())
         await _warm(current.services)
         self._look_after(current.services)
         legacy = {} if self.legacy_url is None else {"legacy_url": self.legacy_url}
@@ -198,6 +200,22 @@ class Daemon:
         notify(STOPPING, status("draining"))
         current.draining = True
         await asyncio.sleep(_DRAIN_SECONDS)
+
+    async def _follow_certificate(self) -> None:
+        """Take up the certificate when its files are others: who renews it in a pod's volume can send no signal."""
+        known = _seen(self._settings.server.tls)
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            tls = self._settings.server.tls
+            if self._tls is None or tls is None or (found := _seen(tls)) == known:
+                continue
+            known = found  # also when they are refused: the other one of the two is perhaps still to come
+            try:
+                reload_certificate(self._tls, tls)
+            except ConfigurationError as error:
+                _log.warning("certificate_refused", extra={"mistake": error.mistakes[0]})
+            else:
+                _log.info("certificate_renewed")
 
     def _compose(self, settings: Settings, previous: Services | None = None) -> Services:
         wanted = {profile.key for profile in settings.profiles.values() if isinstance(profile, ProxyProfile)}
@@ -256,6 +274,19 @@ class Daemon:
         await self._store.close()
         for pool in self._pools.values():
             await asyncio.to_thread(pool.stop)
+
+
+def _seen(tls: TlsSettings | None) -> tuple[tuple[int, int] | None, ...]:
+    """Return what tells the files of a certificate from those that come after them."""
+
+    def state(file: Path) -> tuple[int, int] | None:
+        try:
+            status = file.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    return () if tls is None else (state(tls.certificate), state(tls.key))
 
 
 def _forget(ready_file: Path | None) -> None:

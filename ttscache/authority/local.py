@@ -20,6 +20,7 @@ from proxy_gen.names import DistinguishedName
 from ttscache.authority.generations import Generations
 from ttscache.durable import write_atomically
 from ttscache.errors import ConfigurationError
+from ttscache.private import is_private
 
 _LOCK_FILE = ".lock"
 _CERTIFICATE = re.compile(r"ca(?:-(?P<number>[1-9][0-9]{0,3}))?\.pem\Z")
@@ -48,8 +49,11 @@ def load_or_create(
     """Load the CA, or make it when there is none; the second value tells whether it was made now.
 
     Under a lock: of several processes that start at once, one makes it. One that was killed on the way leaves a CA
-    or none, and a key without its certificate is never replaced. Raises ConfigurationError.
+    or none, and a key without its certificate is never replaced. One in a directory that cannot be written, such as a
+    mounted Secret, is loaded without the lock: nobody makes one there. Raises ConfigurationError.
     """
+    if not os.access(directory, os.W_OK) and (found := load(directory)) is not None:
+        return found, False
     with _writing(directory):
         found = load(directory)
         if found is not None:
@@ -138,7 +142,7 @@ def _finish(directory: Path) -> None:
 
 
 def _require_private(key: Path) -> None:
-    if key.stat().st_mode & 0o077:
+    if not is_private(key.stat()):
         raise ConfigurationError((f"{key} may be read or written by others than its owner; chmod 600 {key}",))
 
 

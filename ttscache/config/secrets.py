@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ttscache.private import is_private
+
 _MAX_SECRET_BYTES = 64 * 1024
 
 
@@ -59,11 +61,7 @@ class SecretReference:
 
 
 def _require_private(status: os.stat_result, path: Path) -> None:
-    """Group-read passes where root owns the file and the group is ours: so Kubernetes mounts Secrets (fsGroup)."""
     if not stat.S_ISREG(status.st_mode):
         raise SecretError(f"{path} is not a file")
-    mode = stat.S_IMODE(status.st_mode)
-    ours = status.st_gid in {os.getegid(), *os.getgroups()}
-    mounted = status.st_uid == 0 and ours
-    if mode & 0o027 or (mode & 0o040 and not mounted):
+    if not is_private(status):
         raise SecretError(f"{path} may be read by others or written by its group; chmod 600 {path}")
