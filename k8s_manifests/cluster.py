@@ -6,6 +6,7 @@ Every request has a time limit, and every failure is one of errors.py's with one
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -34,15 +35,14 @@ class Api:
     def __init__(self, kubeconfig: Path | None, context: str | None) -> None:
         """Read the kubeconfig. Raises ToolError when it cannot be used."""
         self._stack = ExitStack()
+        # the library looks at the variable once, when it is imported
+        where = str(kubeconfig or os.environ.get("KUBECONFIG") or Path("~/.kube/config").expanduser())
         try:
-            api = config.new_client_from_config(
-                config_file=None if kubeconfig is None else str(kubeconfig), context=context
-            )
+            api = config.new_client_from_config(config_file=where, context=context)
         except (config.ConfigException, OSError, ValueError, TypeError, yaml.YAMLError) as error:
-            where = kubeconfig or "KUBECONFIG or ~/.kube/config"
             # what YAML complains of it quotes, and that may be a credential
             why = "it is not YAML" if isinstance(error, yaml.YAMLError) else " ".join(str(error).split())[:_MAX_MESSAGE]
-            raise ToolError("kubeconfig_invalid", f"the kubeconfig ({where}) cannot be used: {why}") from None
+            raise ToolError("kubeconfig_invalid", f"the kubeconfig {where} cannot be used: {why}") from None
         # the library would try three times, each with our time limit; whoever calls us can do that as well
         api.rest_client.pool_manager.connection_pool_kw["retries"] = False
         self._client: client.ApiClient = self._stack.enter_context(api)
@@ -120,7 +120,9 @@ class Api:
     def target(self) -> Target:
         """Return what the cluster can do. Raises SiteError."""
         version = self._json("/version")["gitVersion"].partition("-")[0].partition("+")[0]
-        known = {f"{resource.group_version}/{resource.kind}" for resource in self._dynamic().resources if resource.kind}
+        with told(f"the cluster at {self.server} cannot be asked"):
+            every = [each for found in self._dynamic().resources for each in found]
+        known = {f"{each.group_version}/{each.kind}" for each in every if not each.kind.endswith("List")}
         groups = {name.rpartition("/")[0] for name in known}
         return Target(version, tuple(sorted(known | groups)))
 
@@ -156,7 +158,8 @@ class Api:
 
     def _json(self, path: str) -> Mapping[str, Any]:
         with told(f"{self.server}{path} cannot be read"):
-            answer: Mapping[str, Any] = self._dynamic().request("GET", path, _request_timeout=_SECONDS).to_dict()
+            raw = self._dynamic().request("GET", path, serialize=False, _request_timeout=_SECONDS)
+        answer: Mapping[str, Any] = json.loads(raw.data)
         return answer
 
     def _dynamic(self) -> dynamic.DynamicClient:

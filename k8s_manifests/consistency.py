@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from k8s_manifests.site import Cluster, Site
+from proxy_gen.errors import NameRefusedError
+from proxy_gen.mapfiles import gridmap
+from proxy_gen.names import DistinguishedName
 
 _Place: TypeAlias = tuple[str | int, ...]
 _Mistake: TypeAlias = tuple[_Place, str]
@@ -68,5 +71,17 @@ def _of_settings(cluster: Cluster) -> Iterator[_Mistake]:
         names.add(cache["name"])
         if scaled and cache["max"] < cache["count"]:
             yield ("caches", index), f"`max` ({cache['max']}) is less than `count` ({cache['count']})"
+    for section, key in (("identity", "dn"), ("ca", "subject")):
+        if key in settings[section] and (why := _unfit_name(settings[section][key])):
+            yield (section, key), why
     if settings["tls"].get("issuer") and not settings["tls"]["cert_manager"]:
         yield ("tls", "issuer"), "is cert-manager's: say `cert_manager: true` too"
+
+
+def _unfit_name(text: str) -> str | None:
+    """Return why a DN can be neither minted nor mapped, or None."""
+    try:
+        DistinguishedName.parse(text)
+    except NameRefusedError as error:
+        return str(error)
+    return gridmap.refusal(text, gridmap.Reader.GRIDMAP)

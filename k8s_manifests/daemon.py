@@ -18,12 +18,12 @@ PROXY, IDTOKEN = "proxy", "idtoken"
 EXECUTE, SUBMIT = "execute", "submit"
 # Which pods may ask for what: (service account, profiles, part of the site that it is in).
 _WORKLOADS = (
-    ("wn", (PROXY, IDTOKEN), "wn"),
+    ("wn-startd", (PROXY, IDTOKEN), "wn"),
     ("wn-demand", (IDTOKEN,), "wn"),
-    ("htcondor-cm", (SUBMIT,), "htcondor"),
     ("htcondor-submit", (SUBMIT,), "htcondor"),
     ("htcondor-execute", (EXECUTE, PROXY), "htcondor"),
     ("htcondor-demand", (SUBMIT,), "htcondor"),
+    ("htcondor-test", (SUBMIT,), "htcondor"),
     ("xrootd", (PROXY,), "xrootd"),
 )
 
@@ -55,9 +55,9 @@ def workloads(settings: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...
     parts = parts_of(settings)
     for account, profiles, part in _WORKLOADS:
         if parts[part]:
-            yield account, profiles if settings["pool"]["own"] or part != "htcondor" else ()
+            yield account, profiles
     for cache in settings["caches"]:
-        yield cache["name"], (PROXY,)
+        yield f"{cache['name']}-cache", (PROXY,)
         yield f"{cache['name']}-proxy", (PROXY,)
 
 
@@ -67,7 +67,7 @@ def parts_of(settings: Mapping[str, Any]) -> dict[str, bool]:
     return {
         "ttscache": True,
         "squid": True,
-        "cvmfs": True,
+        "cvmfs": settings["cvmfs"]["mount"] != "none",
         "wn": not own,
         "htcondor": own,
         "xcache": bool(settings["caches"]),
@@ -117,13 +117,18 @@ def _standing(identity: Mapping[str, Any]) -> dict[str, Any]:
 def _rule(site: Site, settings: Mapping[str, Any]) -> dict[str, Any]:
     identity = settings["identity"]
     return {
-        "name": "the site",
+        "name": "site",
         "when": {"session": _PILOT},
-        "dn": identity.get("dn", f"/O=ttscache/OU={site.name}/CN=pilot"),
+        "dn": name_of(site, settings),
         "account": identity["account"],
         "fqans": identity["fqans"],
         "profiles": list(_profiles(settings)),
     }
+
+
+def name_of(site: Site, settings: Mapping[str, Any]) -> str:
+    """Return the DN of the site's proxies."""
+    return str(settings["identity"].get("dn", f"/O=ttscache/OU={site.name}/CN=pilot"))
 
 
 def _profiles(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ _PART = "app.kubernetes.io/part-of=stateless-site"
 _STATUS_OPTION = "--status="
 _SIDECAR = "credentials"
 _EXPORTER = "exporter"
+_CLIENT = "client"
 _FETCH = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:{port}/metrics', timeout=5).read().decode())"
 # a mount whose squid is gone hangs; whoever asks does not want to
 _LIST = (
@@ -143,11 +144,9 @@ def _mounts(api: Api, pod: Object) -> Iterator[Finding]:
     if (label(pod, "name"), label(pod, "component")) != ("cvmfs", "client"):
         return
     name, node = key_of(pod).name, pod["spec"].get("nodeName", "?")
-    container = pod["spec"]["containers"][0]
-    variables = {each["name"]: each.get("value", "") for each in container.get("env") or ()}
-    repositories = variables.get("CVMFS_REPOSITORIES", "").split(",")
+    container = _containers(pod)[_CLIENT]
     try:
-        lines = api.run(key_of(pod).namespace, name, container["name"], ["sh", "-c", _LIST, "sh", *repositories])
+        lines = api.run(key_of(pod).namespace, name, _CLIENT, ["sh", "-c", _LIST, "sh", *container["args"]])
     except SiteError:
         yield Finding("cvmfs", node, State.NOT_READY, "its client does not answer")
         return

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from k8s_manifests import daemon
-from k8s_manifests.daemon import AUDIENCE, IDTOKEN, PROXY, URL
+from k8s_manifests.authorization import authorization
+from k8s_manifests.daemon import AUDIENCE, EXECUTE, IDTOKEN, PROXY, SUBMIT, URL
 from k8s_manifests.releases import Release
 from k8s_manifests.site import Cluster, Site, overlaid
 
 Values: TypeAlias = dict[str, Any]
 
 _PORTS = {"root": 1094, "https": 443}
-_UNITS = {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+_ANCHORS = PurePosixPath("/cvmfs/grid.cern.ch/etc/grid-security/certificates")
 
 
 def releases_of(site: Site, cluster: Cluster, issuer: str) -> tuple[Release, ...]:
@@ -25,7 +27,7 @@ def releases_of(site: Site, cluster: Cluster, issuer: str) -> tuple[Release, ...
     makers = {"squid": _squid, "cvmfs": _cvmfs, "wn": _wn, "xrootd": _xrootd, "htcondor": _htcondor}
     values["ttscache"] = _ttscache(site, cluster, issuer)
     values |= {chart: make(site, settings) for chart, make in makers.items() if parts[chart]}
-    caches = [_xcache(settings, cache) for cache in settings["caches"]]
+    caches = [_xcache(site, settings, cache) for cache in settings["caches"]]
     if caches:
         values["xcache"] = caches[0]
     last = settings["values"]
@@ -65,7 +67,7 @@ def _cvmfs(_: Site, settings: Mapping[str, Any]) -> Values:
     cvmfs = settings["cvmfs"]
     return {
         **_common(settings, "cvmfs", metrics=False),
-        "mode": "csi" if cvmfs["csi"] else "daemonset",
+        "mode": cvmfs["mount"],
         "repositories": cvmfs["repositories"],
     }
 
@@ -83,7 +85,7 @@ def _wn(site: Site, settings: Mapping[str, Any]) -> Values:
         "startd": _execute(settings),
         "cvmfs": _mounts(settings),
         "credentials": _credentials(settings, proxy=PROXY, idtoken=IDTOKEN),
-        "demand": {"enabled": settings["autoscaling"] != "none" or settings["monitoring"]["operator"]},
+        "demand": _demand(settings),
     }
 
 
@@ -92,11 +94,11 @@ def _htcondor(_: Site, settings: Mapping[str, Any]) -> Values:
     return {
         **_common(settings, "htcondor"),
         "auth": {"trustDomain": "htcondor", "signingKey": {"name": key["secret"], "key": key["key"]}},
-        "submit": {"spool": _class(settings)},
+        "submit": {"spool": _class(settings), "profile": SUBMIT},
         "execute": _execute(settings),
         "cvmfs": _mounts(settings),
-        "credentials": _credentials(settings),
-        "demand": {"enabled": settings["autoscaling"] != "none" or settings["monitoring"]["operator"]},
+        "credentials": _credentials(settings, idtoken=EXECUTE),
+        "demand": _demand(settings) | {"profile": SUBMIT},
     }
 
 
@@ -111,12 +113,17 @@ def _execute(settings: Mapping[str, Any]) -> Values:
     }
 
 
+def _demand(settings: Mapping[str, Any]) -> Values:
+    return {"enabled": settings["autoscaling"] != "none" or settings["monitoring"]["operator"]}
+
+
 def _mounts(settings: Mapping[str, Any]) -> Values:
     cvmfs = settings["cvmfs"]
-    return {"kind": "claim" if cvmfs["csi"] else "hostPath", "repositories": cvmfs["repositories"]}
+    kinds = {"daemonset": "hostPath", "csi": "claim", "none": "none"}
+    return {"kind": kinds[cvmfs["mount"]], "repositories": cvmfs["repositories"]}
 
 
-def _xcache(settings: Mapping[str, Any], cache: Mapping[str, Any]) -> Values:
+def _xcache(site: Site, settings: Mapping[str, Any], cache: Mapping[str, Any]) -> Values:
     origin = urlsplit(cache["origin"])
     return {
         **_common(settings, "xcache"),
@@ -135,20 +142,32 @@ def _xcache(settings: Mapping[str, Any], cache: Mapping[str, Any]) -> Values:
             "autoscaling": _autoscaling(settings, cache),
         },
         "proxy": _exposed(cache),
-        "hostCertificate": _tls(settings, secret_name=settings["tls"]["host_secret"]),
-        "credentials": _credentials(settings, proxy=PROXY),
+        "authorization": authorization(site, settings, exports=cache["exports"], writable=False),
+        **_server(settings),
     }
 
 
-def _xrootd(_: Site, settings: Mapping[str, Any]) -> Values:
+def _xrootd(site: Site, settings: Mapping[str, Any]) -> Values:
     storage = settings["storage"]
     return {
         **_common(settings, "xrootd"),
         "exports": storage["exports"],
         "server": {"volume": {"size": storage["size"]} | _class(settings), "service": _service(storage)},
-        "hostCertificate": _tls(settings, secret_name=settings["tls"]["host_secret"]),
-        "credentials": _credentials(settings, proxy=PROXY),
+        "authorization": authorization(site, settings, exports=storage["exports"], writable=True),
+        **_server(settings),
     }
+
+
+def _server(settings: Mapping[str, Any]) -> Values:
+    """Return what all XRootD servers have: a host certificate, a credential, and CAs, IGTF's from cvmfs where it is."""
+    cvmfs, credentials = settings["cvmfs"], _credentials(settings, proxy=PROXY)
+    host = {"hostCertificate": _tls(settings, secret_name=settings["tls"]["host_secret"])}
+    if cvmfs["mount"] == "none" or _ANCHORS.parts[2] not in cvmfs["repositories"]:
+        return {**host, "credentials": credentials}
+    sources = {"daemonset": {"hostPath": {"path": "/cvmfs"}}, "csi": {"persistentVolumeClaim": {"claimName": "cvmfs"}}}
+    mount = {"name": "cvmfs", "mountPath": "/cvmfs", "readOnly": True, "mountPropagation": "HostToContainer"}
+    more = {"trust": {"enabled": True, "base": str(_ANCHORS)}, "extraVolumeMounts": [mount]}
+    return {**host, "extraVolumes": [{"name": "cvmfs"} | sources[cvmfs["mount"]]], "credentials": credentials | more}
 
 
 def _exposed(part: Mapping[str, Any]) -> Values:

@@ -59,6 +59,8 @@ def test_clusters_say_what_differs_and_have_the_sites_values_otherwise() -> None
         (SITE + "clusters: [{name: a}, {name: b, context: y}]\n", 12, "`context` or `kubeconfig`"),
         (SITE + "tls: {issuer: letsencrypt}\n", 12, "cert_manager: true"),
         (SITE + '  - {origin: "root://b.example"}\n', 12, "taken"),
+        (SITE.replace("t3-it", "t3-it\n  dn: /CN=a*"), 6, "misread"),
+        (SITE.replace("t3-it", "t3-it\n  dn: /XX=a"), 6, "XX"),
         (SITE + "name: T2_XX_Other\n", 12, "twice"),
         (SITE + "values: {nochart: {}}\n", 12, "unknown key"),
         ("name: [\n", 2, "not YAML"),

@@ -151,8 +151,8 @@ def test_each_cache_tells_its_traffic(output: str, state: State, words: str, clu
 
 
 def test_each_mount_is_told_by_node_and_repository(cluster: Kubernetes) -> None:
-    variables = [{"name": "CVMFS_REPOSITORIES", "value": "cms.cern.ch,grid.cern.ch"}]
-    run_pod(cluster, "cvmfs-x", "cvmfs", "client", {"name": "client", "env": variables})
+    args = ["cms.cern.ch", "grid.cern.ch"]
+    run_pod(cluster, "cvmfs-x", "cvmfs", "client", {"name": "client", "args": args})
     cluster.commands = answering("cms.cern.ch ok\ngrid.cern.ch fails\n")
     assert [(each.name, each.state) for each in told(cluster, "cvmfs")] == [
         ("node-1/cms.cern.ch", State.OK),
@@ -203,7 +203,7 @@ def test_a_pod_that_is_going_is_no_problem_and_a_crash_is_told_with_its_exit_sta
 
 def test_findings_go_on_where_a_pod_does_not_answer(cluster: Kubernetes) -> None:
     run_pod(cluster, "a", "xcache", "cache", {"name": "credentials", "args": ["--status=/s"]})
-    run_pod(cluster, "b", "cvmfs", "client", {"name": "client", "env": []})
+    run_pod(cluster, "b", "cvmfs", "client", {"name": "client", "args": []})
 
     def broken(_pod: str, _container: str, _command: list[str]) -> str:
         raise ConnectionResetError

@@ -64,7 +64,7 @@ RUN = /var/lib/condor/run
 LOCK = /var/lib/condor/lock
 SPOOL = /var/lib/condor/spool
 EXECUTE = /var/lib/condor/execute
-CONDOR_IDS = {{ .root.Values.uid }}.{{ .root.Values.gid }}
+CONDOR_IDS = {{ int64 .root.Values.uid }}.{{ int64 .root.Values.gid }}
 # pods have no names in DNS; no user of this domain is anybody elsewhere
 DEFAULT_DOMAIN_NAME = {{ .domain }}
 UID_DOMAIN = {{ .domain }}
@@ -151,17 +151,17 @@ USER_JOB_WRAPPER = {{ . }}
 {{- define "condor.accounts" -}}
 passwd: |
   root:x:0:0:root:/root:/sbin/nologin
-  condor:x:{{ .root.Values.uid }}:{{ .root.Values.gid }}:HTCondor:/var/lib/condor:/sbin/nologin
+  condor:x:{{ int64 .root.Values.uid }}:{{ int64 .root.Values.gid }}:HTCondor:/var/lib/condor:/sbin/nologin
   nobody:x:65534:65534:nobody:/:/sbin/nologin
   {{- range .users }}
-  {{ .name }}:x:{{ .uid }}:{{ .uid }}:{{ .name }}:/:/bin/sh
+  {{ .name }}:x:{{ int64 .uid }}:{{ int64 .uid }}:{{ .name }}:/:/bin/sh
   {{- end }}
 group: |
   root:x:0:
-  condor:x:{{ .root.Values.gid }}:
+  condor:x:{{ int64 .root.Values.gid }}:
   nobody:x:65534:
   {{- range .users }}
-  {{ .name }}:x:{{ .uid }}:
+  {{ .name }}:x:{{ int64 .uid }}:
   {{- end }}
 {{- end -}}
 
@@ -196,6 +196,12 @@ SETUID and SETGID to become them, CHOWN to give them their directories, DAC_OVER
 end their processes. It may not mount, trace, or load anything, and nobody in it gets more rights than he began with.
 */}}
 {{- define "condor.rootSecurityContext" -}}
+{{ include "condor.root" . }}
+  add: [CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID]
+{{- end -}}
+
+{{/* Root, without any right that is not added. */}}
+{{- define "condor.root" -}}
 runAsNonRoot: false
 runAsUser: 0
 runAsGroup: 0
@@ -203,7 +209,6 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
-  add: [CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID]
 {{- end -}}
 
 {{/* The context of the containers with daemons that run payloads. */}}
@@ -224,7 +229,7 @@ Directories, by an init container: (dict "root" $ "isRoot" true "spool" "/var/sp
 of its own. An emptyDir may be written by everybody, and payloads would be among them.
 */}}
 {{- define "condor.directories" -}}
-{{- $owner := printf "%v:%v" .root.Values.uid .root.Values.gid -}}
+{{- $owner := printf "%d:%d" (int64 .root.Values.uid) (int64 .root.Values.gid) -}}
 - name: directories
   image: {{ include "library.image" (dict "root" .root "image" .root.Values.image) }}
   imagePullPolicy: {{ .root.Values.image.pullPolicy }}
@@ -240,7 +245,8 @@ of its own. An emptyDir may be written by everybody, and payloads would be among
       {{- end }}
   securityContext:
     {{- if .isRoot }}
-    {{- include "condor.rootSecurityContext" . | nindent 4 }}
+    {{- include "condor.root" . | nindent 4 }}
+      add: [CHOWN]
     {{- else }}
     {{- include "library.securityContext" . | nindent 4 }}
     {{- end }}
@@ -295,7 +301,7 @@ A file of a Secret as HTCondor wants it, its own and nobody else's, by an init c
   command: [install, -m, "0400", {{ printf "/secret/%s" .secret.key }}, {{ printf "%s/%s" .directory .secret.key }}]
   securityContext:
     {{- if .isRoot }}
-    {{- include "condor.rootSecurityContext" . | nindent 4 }}
+    {{- include "condor.root" . | nindent 4 }}
     {{- else }}
     {{- include "library.securityContext" . | nindent 4 }}
     {{- end }}

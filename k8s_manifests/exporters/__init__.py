@@ -1,0 +1,1 @@
+"""What workloads tell of themselves, in the words of Prometheus."""
