@@ -6,11 +6,11 @@ BIN := $(VENV)/bin
 # tests share the machine's cores; hypothesis and the real servers are what takes the time
 JOBS ?= auto
 
-.PHONY: help demo test consumers check soak bench format clean
+.PHONY: help demo test consumers charts image test-cluster check soak bench format clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.runtime: pyproject.toml
 	@deploy/setup/venv.sh "$(PYTHON)" "$(VENV)"
@@ -22,17 +22,26 @@ $(VENV)/.dev: $(VENV)/.runtime
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[redis,kubernetes]' --group test --group check
 	@touch $@
 
+$(VENV)/.tools: $(VENV)/.dev deploy/charts/fetch_helm.py
+	@$(BIN)/python deploy/charts/fetch_helm.py $(VENV)/tools
+	@touch $@
+
 demo: $(VENV)/.runtime ## a token in, a proxy out, on loopback (KEEP=1 leaves it running)
 	@deploy/setup/packages.sh openssl
 	@KEEP="$(KEEP)" PATH="$(CURDIR)/$(BIN):$$PATH" deploy/demo/demo.sh
 
-test: $(VENV)/.dev ## every test, with the real grid software
+test: $(VENV)/.tools ## every test, with the real grid software
 	@deploy/setup/packages.sh all
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 consumers: $(VENV)/.dev ## ask every consumer about every credential: docs/consumers.md
 	@deploy/setup/packages.sh all
 	@$(BIN)/python -m tests.acceptance.table
+
+charts: $(VENV)/.tools ## the charts' READMEs and schemas, plain manifests, packages and repository index in dist/charts
+	@$(BIN)/python deploy/charts/generate.py
+	@$(BIN)/python deploy/charts/plain.py --helm $(VENV)/tools/helm3/helm
+	@$(BIN)/python deploy/charts/package.py dist/charts --helm $(VENV)/tools/helm3/helm
 
 check: $(VENV)/.dev ## lint, format, types, import arrows
 	@$(BIN)/ruff check .

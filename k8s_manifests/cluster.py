@@ -210,6 +210,8 @@ def _refusal(what: str, error: client.ApiException) -> SiteError:
     if "failed calling webhook" in message:
         code, kind = "webhook_failed", ClusterUnavailableError
         hint = "; see to that webhook's service, then run it again"
+    elif "typed patch object" in message:  # a field of the wrong type, which the server takes for a fault of its own
+        code, kind, hint = "object_invalid", ClusterRefusedError, ""
     elif error.status >= _SERVER_FAULT and code == "cluster_refused":
         code, kind, hint = "cluster_unavailable", ClusterUnavailableError, "; run it again"
     return kind(code, f"{what}: {message}{hint}")

@@ -25,6 +25,8 @@ from kubernetes.client import ApiClient, ApiException, Configuration, CoreV1Api,
 
 # as the API server has it (MaxSecretSize)
 _MOST_BYTES = 1 << 20
+# by which it is found when the site is taken down with its data
+_LABELS = {"app.kubernetes.io/part-of": "stateless-site"}
 _KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")
 _REQUEST_SECONDS = 10.0
 _LONGEST_PAUSE = 15.0
@@ -107,7 +109,7 @@ def create(api: CoreV1Api, namespace: str, name: str, content: dict[str, bytes],
     :class:`UnavailableError`.
     """
     data: dict[str, bytes | str] = {key: base64.b64encode(value).decode() for key, value in content.items()}
-    secret = V1Secret(metadata=V1ObjectMeta(name=name), type="Opaque", data=data)
+    secret = V1Secret(metadata=V1ObjectMeta(name=name, labels=_LABELS), type="Opaque", data=data)
     deadline, pause = time.monotonic() + patience, 1.0
     while True:
         try:

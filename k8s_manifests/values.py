@@ -104,7 +104,7 @@ def _htcondor(_: Site, settings: Mapping[str, Any]) -> Values:
 
 def _execute(settings: Mapping[str, Any]) -> Values:
     workers = settings["workers"]
-    size = {"cpu": workers["cores"], "memory": workers["memory"]}
+    size = {"cpu": str(workers["cores"]), "memory": workers["memory"]}
     return {
         "replicas": workers["count"],
         "resources": {"requests": size, "limits": {"memory": workers["memory"]}},

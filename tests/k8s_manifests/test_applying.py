@@ -152,6 +152,7 @@ REFUSALS = [
     (403, "Forbidden", 'deployments is forbidden: User "u"', "cluster_forbidden", ExitStatus.REFUSED),
     (401, "Unauthorized", "Unauthorized", "cluster_unauthorized", ExitStatus.REFUSED),
     (422, "Invalid", "spec.replicas: Invalid value", "object_invalid", ExitStatus.REFUSED),
+    (500, "InternalError", "failed to create typed patch object", "object_invalid", ExitStatus.REFUSED),
     (429, "TooManyRequests", "too many requests", "cluster_unavailable", ExitStatus.UNAVAILABLE),
     (500, "InternalError", "etcdserver: request timed out", "cluster_unavailable", ExitStatus.UNAVAILABLE),
     (

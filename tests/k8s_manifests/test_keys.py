@@ -155,7 +155,7 @@ def test_files_become_a_secret(api: Api, put: Put) -> None:
     ((method, path, headers, body),) = api.asked
     assert (method, path) == ("POST", "/api/v1/namespaces/grid/secrets")
     assert headers["authorization"] == f"Bearer {TOKEN}"
-    assert (body["metadata"], body["type"]) == ({"name": "site-keys"}, "Opaque")
+    assert (body["metadata"]["name"], body["type"]) == ("site-keys", "Opaque")
     found = {name: base64.b64decode(content) for name, content in body["data"].items()}
     assert found == {"ca.key": PLANTED, "ca.pem": b"certificate", "seal": bytes(32)}
 
