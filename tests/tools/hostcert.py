@@ -1,5 +1,6 @@
-"""Server certificates for the loopback address, which the CA under test has no business to issue."""
+"""Server certificates, for the loopback address by default, which the CA under test has no business to issue."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -28,7 +29,7 @@ _USAGE = x509.KeyUsage(
 )
 # XRootD and MyProxy are clients too, with the same certificate
 _PURPOSES = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
-_NAMES = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))])
+_LOCALHOST = "localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,16 @@ def issue_host(
     *,
     now: datetime | None = None,
     lifetime: timedelta = timedelta(days=1),
+    names: Sequence[str] = (_LOCALHOST,),
 ) -> HostCredential:
-    """Issue a server certificate for localhost beside the people of a CA (same name space, CN=localhost).
+    """Issue a server certificate for names beside the people of a CA (same name space; the first name is its CN).
 
     It is as old as it will become, for clients whose clock is set back.
     """
     moment = now or datetime.now(UTC)
     key = rsa.generate_private_key(65537, 2048)
     above = [rdn for rdn in ca_certificate.subject.rdns if rdn.rfc4514_string()[:3] != "CN="]
-    subject = x509.Name([*above, x509.RelativeDistinguishedName([_common_name("localhost")])])
+    subject = x509.Name([*above, x509.RelativeDistinguishedName([_common_name(names[0])])])
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -76,7 +78,7 @@ def issue_host(
         .not_valid_before(max(moment - lifetime, ca_certificate.not_valid_before_utc))
         .not_valid_after(min(moment + lifetime, ca_certificate.not_valid_after_utc))
     )
-    for extension, critical in _extensions(key.public_key(), ca_key.public_key()):
+    for extension, critical in _extensions(key.public_key(), ca_key.public_key(), names):
         builder = builder.add_extension(extension, critical=critical)
     digest = None if isinstance(ca_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     return HostCredential(builder.sign(ca_key, digest), key)
@@ -86,14 +88,20 @@ def _common_name(value: str) -> x509.NameAttribute[str]:
     return x509.NameAttribute(x509.NameOID.COMMON_NAME, value)
 
 
+def _alternatives(names: Sequence[str]) -> Iterator[x509.GeneralName]:
+    yield from map(x509.DNSName, names)
+    if _LOCALHOST in names:
+        yield x509.IPAddress(IPv4Address("127.0.0.1"))
+
+
 def _extensions(
-    own: rsa.RSAPublicKey, issuer: CertificateIssuerPublicKeyTypes
+    own: rsa.RSAPublicKey, issuer: CertificateIssuerPublicKeyTypes, names: Sequence[str]
 ) -> list[tuple[x509.ExtensionType, bool]]:
     return [
         (x509.BasicConstraints(ca=False, path_length=None), True),
         (_USAGE, True),
         (_PURPOSES, False),
-        (_NAMES, False),
+        (x509.SubjectAlternativeName(list(_alternatives(names))), False),
         (x509.SubjectKeyIdentifier.from_public_key(own), False),
         (x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer), False),
     ]

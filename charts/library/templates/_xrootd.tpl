@@ -6,7 +6,7 @@ root, or (dict "root" $ "component" "cache" ...) where they say so.
 Paths are the charts' own, since images have different ones:
 
   /etc/xrootd-site                the configuration
-  /etc/xrootd-site/authorization  who may what
+  /etc/xrootd-authorization       who may what
   /run/host-certificate           the host certificate
   /run/xrootd                     sockets between xrootd and cmsd
   /data                           files
@@ -47,13 +47,14 @@ xrd.network dnr rpipa dyndns
 
 {{/* Who comes in, and who may what: what a server says that is asked for files. */}}
 {{- define "xrootd.config.security" -}}
-{{- $files := "/etc/xrootd-site/authorization" -}}
+{{- $files := "/etc/xrootd-authorization" -}}
 {{- $voms := .Values.gsi.voms -}}
 {{- if and .Values.authorization.enabled (not (or .Values.gsi.enabled .Values.scitokens.enabled)) -}}
 {{- fail "gsi.enabled and scitokens.enabled are both false: nobody can be told from anybody, so nobody could be authorized. Enable one of them, or say authorization.enabled: false to let everybody read everything." -}}
 {{- end -}}
-{{- if and .Values.scitokens.enabled (not .Values.scitokens.verifyAtLogin) (regexMatch "(?m)^\\s*u\\s+\\*\\s" .Values.authorization.authdb) -}}
-{{- fail "authorization.authdb has a rule for everybody (u *), and with scitokens.enabled whoever comes with any text for a token is somebody. Name accounts or groups." -}}
+{{- $unchecked := or (default dict .Values.http).enabled (and .Values.scitokens.enabled (not .Values.scitokens.verifyAtLogin)) -}}
+{{- if and $unchecked (regexMatch "(?m)^\\s*u\\s+\\*\\s" .Values.authorization.authdb) -}}
+{{- fail "authorization.authdb has a rule for everybody (u *), and with scitokens or http that is also who has shown nothing that was checked. Name accounts or groups." -}}
 {{- end -}}
 {{- if include "xrootd.hasHostCertificate" . -}}
 xrootd.seclib libXrdSec.so
@@ -114,7 +115,7 @@ name_mapfile = /etc/xrootd-site/names-{{ .name }}.json
 # handshake.sh HOST PORT
 exec 3<>"/dev/tcp/$1/$2" || exit 1
 printf '\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\4\0\0\7\334' >&3
-[ "$(head -c 8 <&3 | od -An -tx1 | tr -d ' \n')" = 0000000000000008 ]
+[ "$(head -c 16 <&3 | od -An -N8 -tx1 | tr -d ' \n')" = 0000000000000008 ]
 {{- end -}}
 
 {{/* Files of the configuration besides xrootd.cfg, as YAML. */}}
@@ -188,10 +189,11 @@ data:
 - {name: HOME, value: /tmp}
 {{- end -}}
 
-{{/* What xrootd and cmsd have in common as containers. */}}
+{{/* What xrootd and cmsd have in common as containers. They make a directory for core files where they start. */}}
 {{- define "xrootd.container" -}}
 image: {{ include "library.image" (dict "root" . "image" .Values.image) }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
+workingDir: /tmp
 securityContext:
   {{- include "library.securityContext" . | nindent 2 }}
 {{- end -}}
@@ -200,21 +202,21 @@ securityContext:
 - {name: config, mountPath: /etc/xrootd-site, readOnly: true}
 - {name: run, mountPath: /run/xrootd}
 - {name: tmp, mountPath: /tmp}
-{{- with .Values.extraVolumeMounts }}
-{{ toYaml . }}
-{{- end }}
 {{- end -}}
 
 {{/* What a server that is asked for files mounts besides. */}}
 {{- define "xrootd.mounts.security" -}}
 {{- if .Values.authorization.enabled }}
-- {name: authorization, mountPath: /etc/xrootd-site/authorization, readOnly: true}
+- {name: authorization, mountPath: /etc/xrootd-authorization, readOnly: true}
 {{- end }}
 {{- if include "xrootd.hasHostCertificate" . }}
 - {name: host-certificate, mountPath: /run/host-certificate, readOnly: true}
 {{- end }}
 {{- if .Values.credentials.enabled }}
 {{ include "library.sidecar.mount" (dict "credentials" .Values.credentials) }}
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
 {{- end }}
 {{- end -}}
 
@@ -226,9 +228,6 @@ securityContext:
   emptyDir: {medium: Memory, sizeLimit: 16Mi}
 - name: tmp
   emptyDir: {sizeLimit: 1Gi}
-{{- with .root.Values.extraVolumes }}
-{{ toYaml . }}
-{{- end }}
 {{- end -}}
 
 {{/* (dict "root" $ "authorization" NAME-OF-CONFIGMAP "uid" UID "gid" GID) */}}
@@ -246,6 +245,9 @@ securityContext:
 {{- end }}
 {{- if $v.credentials.enabled }}
 {{ include "library.sidecar.volumes" (dict "root" .root "credentials" $v.credentials) }}
+{{- end }}
+{{- with $v.extraVolumes }}
+{{ toYaml . }}
 {{- end }}
 {{- end -}}
 
@@ -319,6 +321,55 @@ volumeMounts:
 {{- end }}
 {{- end -}}
 
+{{/*
+What stands beside XRootD, by the library's terms for its sidecar: (dict "root" $ "credentials" .Values.credentials "uid" UID
+"gid" GID). The first is the whole of `initContainers`.
+*/}}
+{{- define "xrootd.initContainers" -}}
+{{- if or .credentials.enabled (include "xrootd.hasHostCertificate" .root) }}
+initContainers:
+  {{- if .credentials.enabled }}
+  {{- include "library.sidecar.init" . | nindent 2 }}
+  {{- end }}
+  {{- if include "xrootd.hasHostCertificate" .root }}
+  {{- include "xrootd.hostCertificate.init" .root | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "xrootd.sideContainers" -}}
+{{- if .credentials.enabled }}
+{{- include "library.sidecar.container" . }}
+{{- end }}
+{{- if include "xrootd.hasHostCertificate" .root }}
+{{ include "xrootd.hostCertificate.container" .root }}
+{{- end }}
+{{- end -}}
+
+{{/* The claim for files, as a StatefulSet makes one for each pod: (dict "root" $ "component" "cache" "volume" VALUES). */}}
+{{- define "xrootd.claim" -}}
+volumeClaimTemplates:
+  - metadata:
+      name: data
+      labels:
+        {{- include "library.selectorLabels" . | nindent 8 }}
+    spec:
+      accessModes: [ReadWriteOnce]
+      {{- with .volume.storageClassName }}
+      storageClassName: {{ . }}
+      {{- end }}
+      resources:
+        requests:
+          storage: {{ .volume.size }}
+{{- end -}}
+
+{{/* The seconds of a drain must be fewer than those in which a pod has to end. */}}
+{{- define "xrootd.checkDrain" -}}
+{{- if le (int .terminationGracePeriodSeconds) (int .drainSeconds) -}}
+{{- fail (printf "terminationGracePeriodSeconds (%v) must be more than drainSeconds (%v): the pod would be killed while it drains." .terminationGracePeriodSeconds .drainSeconds) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* A Certificate for the Secret: (dict "root" $ "component" "cache" "name" NAME "dnsNames" LIST). GSI takes RSA keys alone. */}}
 {{- define "xrootd.hostCertificate.certificate" -}}
 {{- $h := .root.Values.hostCertificate -}}
@@ -374,7 +425,8 @@ xrootd.mongstream pfc use flush 15s send json 127.0.0.1:9931
 {{- end }}
 {{- end -}}
 
-{{/* The exporter of XRootD's reports: (dict "root" $ "disk" true); `disk` where there are files in /data. */}}
+{{/* The exporter of XRootD's reports: (dict "root" $ "disk" true "cache" true); `disk` where there are files
+in /data, `cache` where they are another server's. */}}
 {{- define "xrootd.exporter" -}}
 {{- if .root.Values.metrics.enabled }}
 - name: exporter
@@ -386,6 +438,9 @@ xrootd.mongstream pfc use flush 15s send json 127.0.0.1:9931
     - --report=127.0.0.1:9931
     {{- if .disk }}
     - --disk=/data
+    {{- end }}
+    {{- if .cache }}
+    - --cache
     {{- end }}
   ports:
     - {name: metrics, containerPort: 9109, protocol: TCP}

@@ -1,0 +1,1 @@
+"""The charts: rendered by both versions of Helm, and read as a cluster would."""
