@@ -85,6 +85,7 @@ def test_metrics(world: Living, tmp_path: Path) -> None:
             assert samples["present", kind] == 1
             assert samples["renewals_total", kind] == 1
             assert samples["failures", kind] == 0
+            assert samples["written_timestamp_seconds", kind] > 1.7e9
         assert samples["not_after_timestamp_seconds", "bearer"] > 1.7e9
         assert ("not_after_timestamp_seconds", "trust") not in samples
         told = {sample.labels["path"] for family in families.values() for sample in family.samples}

@@ -107,6 +107,7 @@ def _metrics(kept: Sequence[Kept]) -> tuple[int, str, str]:
     for name, kind, told, value in (
         ("present", "gauge", "Whether it is there and has not ended.", lambda each: float(each.is_present(now))),
         ("not_after_timestamp_seconds", "gauge", "When it ends.", _not_after),
+        ("written_timestamp_seconds", "gauge", "When it was written.", _written_at),
         ("renewals_total", "counter", "How often it was renewed.", lambda each: float(each.renewals)),
         ("failures", "gauge", "How often renewing has failed in a row.", lambda each: float(each.failures)),
     ):
@@ -119,6 +120,10 @@ def _metrics(kept: Sequence[Kept]) -> tuple[int, str, str]:
 
 def _not_after(each: Kept) -> float | None:
     return None if each.outcome is None else each.outcome.not_after
+
+
+def _written_at(each: Kept) -> float | None:
+    return None if each.outcome is None else each.outcome.written_at
 
 
 def _labels(each: Kept) -> str:
