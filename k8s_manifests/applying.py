@@ -9,18 +9,22 @@ from itertools import groupby
 from typing import TypeAlias
 
 from k8s_manifests import inventory
-from k8s_manifests.cluster import Api
+from k8s_manifests.cluster import FIELD_MANAGER, Api
+from k8s_manifests.daemon import secret_keys
 from k8s_manifests.errors import ClusterRefusedError, ClusterUnavailableError
 from k8s_manifests.needs import missing_secrets
 from k8s_manifests.objects import Key, Object, is_preparation, key_of, label, pod_spec
 from k8s_manifests.plan import Act, Step, step_for
 from k8s_manifests.pods import pod_problems, told
 from k8s_manifests.readiness import WORKLOADS, readiness
+from k8s_manifests.site import Cluster
 
 Tell: TypeAlias = Callable[[str], None]
 
 _POLL_SECONDS = 1.0
 _INVALID = "object_invalid"
+_SCALED = ("Deployment", "StatefulSet")
+_REPLICAS_MANAGER = f"{FIELD_MANAGER}-replicas"
 
 
 @dataclass
@@ -28,18 +32,33 @@ class Applying:
     """One apply to one cluster. ``tell`` gets a line for each thing done; a workload may take ``wait`` seconds."""
 
     api: Api
-    namespace: str
+    cluster: Cluster
     objects: Sequence[Object]
     tell: Tell
     wait: float
     done: list[Key] = field(default_factory=list)
 
+    @property
+    def namespace(self) -> str:
+        """Where the site is in the cluster."""
+        return self.cluster.namespace
+
+    @property
+    def site(self) -> str:
+        """The site's name."""
+        return str(self.cluster.settings["name"])
+
+    def missing(self) -> list[str]:
+        """Return a line for each Secret, or key of one, that is not there. Raises SiteError."""
+        return list(missing_secrets(self.api, self.objects, secret_keys(self.cluster.settings)))
+
     def plan(self) -> list[Step]:
         """Return what would change. Raises SiteError."""
+        self._require_kinds()
         missing = self._missing_namespace()
         steps = [Step(Act.CREATE, _namespace_key(self.namespace))] if missing else []
         steps += [self._planned(item, unborn=missing) for item in self.objects]
-        gone = inventory.left_over(inventory.read(self.api, self.namespace), map(key_of, self.objects))
+        gone = inventory.left_over(inventory.read(self.api, self.namespace, self.site), map(key_of, self.objects))
         return steps + [Step(Act.DELETE, key, why="no longer in the site") for key in gone]
 
     def run(self) -> bool:
@@ -47,12 +66,14 @@ class Applying:
 
         Whatever breaks it off, running it again goes on: each object is compared with what is there.
         """
-        self._require_secrets()
+        self._require_kinds()
+        if lines := self.missing():
+            raise ClusterRefusedError("secret_missing", "; ".join(lines) + "; nothing was applied")
         if self._missing_namespace():
             self._apply(_namespace(self.namespace))
-        before, now = inventory.read(self.api, self.namespace), [key_of(item) for item in self.objects]
+        before, now = inventory.read(self.api, self.namespace, self.site), [key_of(item) for item in self.objects]
         if before != now:
-            inventory.write(self.api, self.namespace, (*before, *now))
+            inventory.write(self.api, self.namespace, self.site, (*before, *now))
         for _, stage in groupby(self.objects, key=_stage):
             items = list(stage)
             for item in items:
@@ -62,7 +83,7 @@ class Applying:
             if self.api.delete(key):
                 self._did(f"deleted {key}", key)
         if before != now:
-            inventory.write(self.api, self.namespace, now)
+            inventory.write(self.api, self.namespace, self.site, now)
         return bool(self.done)
 
     def _one(self, item: Object) -> None:
@@ -75,8 +96,20 @@ class Applying:
         self._apply(item)
 
     def _apply(self, item: Object) -> None:
+        self._leave_replicas(item)
         self.api.apply(item, dry_run=False)
         self._did(f"applied {key_of(item)}", key_of(item))
+
+    def _leave_replicas(self, item: Object) -> None:
+        """Keep the number of pods where an autoscaler takes it over: given up by us, it would fall to one."""
+        if item["kind"] not in _SCALED or "replicas" in item["spec"]:
+            return
+        live = self.api.get(key_of(item))
+        if live is not None:
+            number = {"replicas": live["spec"].get("replicas", 1)}
+            metadata = {"name": key_of(item).name, "namespace": key_of(item).namespace}
+            partial = {"apiVersion": item["apiVersion"], "kind": item["kind"], "metadata": metadata, "spec": number}
+            self.api.apply(partial, dry_run=False, manager=_REPLICAS_MANAGER)
 
     def _did(self, line: str, key: Key) -> None:
         self.done.append(key)
@@ -108,11 +141,10 @@ class Applying:
     def _missing_namespace(self) -> bool:
         return self.api.get(_namespace_key(self.namespace)) is None
 
-    def _require_secrets(self) -> None:
-        """Find out before anything is applied that a Secret, or a key in it, is not there."""
-        missing = list(missing_secrets(self.api, self.objects))
-        if missing:
-            raise ClusterRefusedError("secret_missing", "; ".join(missing) + "; nothing was applied")
+    def _require_kinds(self) -> None:
+        """Find out before anything is applied that the cluster does not know what is to be applied."""
+        for api_version, kind in dict.fromkeys((item["apiVersion"], item["kind"]) for item in self.objects):
+            self.api.require(api_version, kind)
 
     def _wait_for(self, keys: list[Key]) -> None:
         for key in keys:

@@ -81,7 +81,11 @@ class Api:
         items: list[Object] = _plain(answer).get("items") or []
         return [{"apiVersion": api_version, "kind": kind, **item} for item in items]
 
-    def apply(self, item: Object, *, dry_run: bool) -> Object:
+    def require(self, api_version: str, kind: str) -> None:
+        """Raise ClusterRefusedError when the cluster does not know a kind."""
+        self._known(api_version, kind)
+
+    def apply(self, item: Object, *, dry_run: bool, manager: str = FIELD_MANAGER) -> Object:
         """Apply an object on the server's side, and return what it is then. Raises SiteError.
 
         Fields that somebody else set differently are taken over: the charts are the one source.
@@ -93,7 +97,7 @@ class Api:
                 body=dict(item),
                 name=key.name,
                 namespace=key.namespace or None,
-                field_manager=FIELD_MANAGER,
+                field_manager=manager,
                 force_conflicts=True,
                 dry_run="All" if dry_run else None,
                 _request_timeout=_SECONDS,

@@ -21,9 +21,8 @@ _WORKLOADS = (
     ("wn-startd", (PROXY, IDTOKEN), "wn"),
     ("wn-demand", (IDTOKEN,), "wn"),
     ("htcondor-submit", (SUBMIT,), "htcondor"),
-    ("htcondor-execute", (EXECUTE, PROXY), "htcondor"),
+    ("htcondor-execute", (EXECUTE,), "htcondor"),
     ("htcondor-demand", (SUBMIT,), "htcondor"),
-    ("htcondor-test", (SUBMIT,), "htcondor"),
     ("xrootd", (PROXY,), "xrootd"),
 )
 
@@ -57,8 +56,14 @@ def workloads(settings: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...
         if parts[part]:
             yield account, profiles
     for cache in settings["caches"]:
-        yield f"{cache['name']}-cache", (PROXY,)
+        yield f"{cache['name']}-cache", (PROXY, *_tokens_of(cache))
         yield f"{cache['name']}-proxy", (PROXY,)
+
+
+def _tokens_of(cache: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the profile of a cache's token for its origin, if it shows one."""
+    if cache["credential"] == "token":
+        yield f"origin-{cache['name']}"
 
 
 def parts_of(settings: Mapping[str, Any]) -> dict[str, bool]:
@@ -71,15 +76,34 @@ def parts_of(settings: Mapping[str, Any]) -> dict[str, bool]:
         "wn": not own,
         "htcondor": own,
         "xcache": bool(settings["caches"]),
-        "xrootd": "storage" in settings,
+        "xrootd": settings.get("storage") is not None,
     }
 
 
 def secrets(settings: Mapping[str, Any]) -> list[str]:
     """Return the Secrets that the daemon reads, besides its keys and its certificate."""
+    return list(dict.fromkeys(each["secret"] for each in _references(settings)))
+
+
+def _references(settings: Mapping[str, Any]) -> list[Mapping[str, str]]:
     pool, identity = settings["pool"], settings["identity"]
     used = [identity["client_secret"], identity.get("token"), pool.get("signing_key" if pool["own"] else "idtoken")]
-    return list(dict.fromkeys(each["secret"] for each in used if each))
+    return [each for each in used if each]
+
+
+def secret_keys(settings: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """Return the Secrets that somebody has to make, with the keys that they must have."""
+    tls = settings["tls"]
+    found: dict[str, frozenset[str]] = {}
+    for each in _references(settings):
+        found[each["secret"]] = found.get(each["secret"], frozenset()) | {each["key"]}
+    if not tls["cert_manager"]:
+        found[tls["secret"]] = frozenset({"tls.crt", "tls.key", "ca.crt"})
+        found[tls["host_secret"]] = frozenset({"tls.crt", "tls.key"})
+    if "secret" in settings["ca"]:
+        more = {"redis-password"} if settings["daemon"]["replicas"] > 1 else set()
+        found[settings["ca"]["secret"]] = frozenset({"ca.pem", "ca.key", "seal-1"} | more)
+    return found
 
 
 def _file(reference: Mapping[str, str]) -> dict[str, str]:
@@ -133,7 +157,9 @@ def name_of(site: Site, settings: Mapping[str, Any]) -> str:
 
 def _profiles(settings: Mapping[str, Any]) -> dict[str, Any]:
     pool = settings["pool"]
-    proxy = {PROXY: {"type": "x509-proxy", "lifetime": "12h"}}
+    proxy: dict[str, Any] = {PROXY: {"type": "x509-proxy", "lifetime": "12h"}}
+    for cache in settings["caches"]:
+        proxy |= {name: {"type": "access-token", "audiences": [cache["audience"]]} for name in _tokens_of(cache)}
     if not pool["own"]:
         return proxy | {IDTOKEN: {"type": "condor-idtoken", "source": _file(pool["idtoken"])}}
     signed = {

@@ -11,13 +11,13 @@ from k8s_manifests.objects import Key
 _PART = "app.kubernetes.io/part-of=stateless-site"
 
 
-def doomed(api: Api, namespace: str, *, data: bool) -> list[Key]:
+def doomed(api: Api, namespace: str, site: str, *, data: bool) -> list[Key]:
     """Return what would be deleted, in order. Raises SiteError.
 
     With ``data`` also the volume claims of StatefulSets, which Kubernetes leaves behind, and the Secrets with the keys
     that the site made.
     """
-    known = inventory.read(api, namespace)
+    known = inventory.read(api, namespace, site)
     gone = [key for key in known[::-1] if key.kind not in inventory.KEPT_KINDS]
     if not data:
         return gone

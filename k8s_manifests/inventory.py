@@ -14,16 +14,22 @@ from k8s_manifests.errors import ClusterRefusedError
 from k8s_manifests.objects import Key, Object
 
 NAME = "stateless-site-inventory"
-_FIELD = "objects"
+_FIELD, _SITE = "objects", "site"
 # data and what opens it outlive a site that is taken down, unless that is asked for
 KEPT_KINDS = frozenset({"PersistentVolumeClaim", "Namespace"})
 
 
-def read(api: Api, namespace: str) -> list[Key]:
-    """Return what was applied in a namespace, in its order. Raises SiteError."""
+def read(api: Api, namespace: str, site: str) -> list[Key]:
+    """Return what was applied of a site in a namespace, in its order. Raises SiteError, also when another is there."""
     held = api.get(_key(namespace))
     if held is None:
         return []
+    present = (held.get("data") or {}).get(_SITE)
+    if present != site:
+        raise ClusterRefusedError(
+            "other_site",
+            f"namespace {namespace} has the site {present}, and not {site}; each needs a namespace of its own",
+        )
     try:
         return [Key(*entry) for entry in json.loads(held["data"][_FIELD])]
     except (KeyError, TypeError, ValueError):
@@ -32,9 +38,9 @@ def read(api: Api, namespace: str) -> list[Key]:
         ) from None
 
 
-def write(api: Api, namespace: str, keys: Iterable[Key]) -> None:
+def write(api: Api, namespace: str, site: str, keys: Iterable[Key]) -> None:
     """Keep what was applied. Raises SiteError."""
-    api.apply(_object(namespace, tuple(dict.fromkeys(keys))), dry_run=False)
+    api.apply(_object(namespace, site, tuple(dict.fromkeys(keys))), dry_run=False)
 
 
 def remove(api: Api, namespace: str) -> None:
@@ -53,11 +59,11 @@ def _key(namespace: str) -> Key:
     return Key("v1", "ConfigMap", namespace, NAME)
 
 
-def _object(namespace: str, keys: tuple[Key, ...]) -> Object:
+def _object(namespace: str, site: str, keys: tuple[Key, ...]) -> Object:
     labels = {"app.kubernetes.io/part-of": "stateless-site", "app.kubernetes.io/managed-by": "ttscache-site"}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": NAME, "namespace": namespace, "labels": labels},
-        "data": {_FIELD: json.dumps(keys)},
+        "data": {_SITE: site, _FIELD: json.dumps(keys)},
     }

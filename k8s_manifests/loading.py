@@ -44,6 +44,8 @@ def load(path: Path) -> Site:
 
 def parse(text: bytes, path: Path) -> Site:
     """Return the site of a site file's text; ``path`` is what it is called. Raises SiteFileError."""
+    if not text.strip():
+        raise SiteFileError((f"{path}: the file is empty; `ttscache site init` makes one",))
     try:
         parsed = document.parse(text, str(path))
     except ConfigurationError as error:
@@ -52,9 +54,18 @@ def parse(text: bytes, path: Path) -> Site:
     mistakes = [*parsed.mistakes, *(parsed.mistake(fault.path, fault.message) for fault in found)]
     if any(fault.breaks for fault in found) or parsed.mistakes:
         raise SiteFileError(tuple(mistakes))
-    merged = overlaid(preset(parsed.value["community"]), parsed.value)
+    merged = _over_preset(parsed.value)
     site = site_of(merged, path.absolute().parent, lambda settings: dict(with_defaults(settings, schema())))
     mistakes += [parsed.mistake(place, message) for place, message in mistakes_of(merged, site)]
     if mistakes:
         raise SiteFileError(tuple(mistakes))
     return site
+
+
+def _over_preset(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a site file over its community's preset. Another IAM's tokens say its URL, unless told otherwise."""
+    merged = overlaid(preset(given["community"]), given)
+    issuer = given.get("issuer", {})
+    if "url" in issuer and "token_issuer" not in issuer:
+        merged["issuer"] = {**merged["issuer"], "token_issuer": issuer["url"]}
+    return merged

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from k8s_manifests.cluster import Api
 from k8s_manifests.objects import Key, Object, annotation, key_of, secrets_used
@@ -10,14 +10,17 @@ from k8s_manifests.objects import Key, Object, annotation, key_of, secrets_used
 MAKES_SECRETS = "ttscache/makes-secrets"
 
 
-def missing_secrets(api: Api, objects: Sequence[Object]) -> Iterator[str]:
-    """Yield a line for each Secret, or key of one, that pods need, nobody makes and is not there. Raises SiteError."""
+def missing_secrets(api: Api, objects: Sequence[Object], keys_of: Mapping[str, frozenset[str]]) -> Iterator[str]:
+    """Yield a line for each Secret, or key of one, that pods need, nobody makes and is not there. Raises SiteError.
+
+    ``keys_of`` says which keys those must have that are mounted whole.
+    """
     made = set(_made_secrets(objects))
     asked: dict[tuple[str, str], set[str]] = {}
     users: dict[tuple[str, str], Key] = {}
     for use in secrets_used(objects):
         if (use.namespace, use.name) not in made:
-            asked.setdefault((use.namespace, use.name), set()).update(use.keys)
+            asked.setdefault((use.namespace, use.name), set()).update(use.keys, keys_of.get(use.name, ()))
             users.setdefault((use.namespace, use.name), use.needed_by)
     for (namespace, name), keys in asked.items():
         held = api.get(Key("v1", "Secret", namespace, name))

@@ -61,7 +61,7 @@ def _cluster(entry: Settings, settings: Settings, directory: Path) -> Cluster:
     return Cluster(
         name=entry["name"],
         context=entry.get("context"),
-        kubeconfig=None if kubeconfig is None else directory / kubeconfig,
+        kubeconfig=None if kubeconfig is None else directory / Path(kubeconfig).expanduser(),
         token_issuer=entry.get("token_issuer"),
         namespace=settings["namespace"],
         settings=settings,

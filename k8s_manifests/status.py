@@ -49,9 +49,9 @@ class Finding:
     text: str
 
 
-def findings(api: Api, namespace: str, now: datetime) -> Iterator[Finding]:
+def findings(api: Api, namespace: str, site: str, now: datetime) -> Iterator[Finding]:
     """Yield everything that was applied and what its pods say. Raises SiteError when the cluster does not answer."""
-    known = inventory.read(api, namespace)
+    known = inventory.read(api, namespace, site)
     if not known:
         yield Finding("workload", namespace, State.NOT_READY, "nothing of a site was applied to this namespace")
         return

@@ -16,6 +16,8 @@ from k8s_manifests.site import Cluster, Site, overlaid
 Values: TypeAlias = dict[str, Any]
 
 _PORTS = {"root": 1094, "https": 443}
+# cert-manager's issuer that the daemon's chart makes where none is named
+_SITES_CA = {"name": "ttscache-tls-ca", "kind": "Issuer"}
 _ANCHORS = PurePosixPath("/cvmfs/grid.cern.ch/etc/grid-security/certificates")
 
 
@@ -49,7 +51,7 @@ def _ttscache(site: Site, cluster: Cluster, issuer: str) -> Values:
         "redis": {"volume": _class(settings)} | _image_of(settings, "redis"),
         "keys": {"existingSecret": secret or ""},
         "daemon": {"replicas": replicas},
-        "tls": _tls(settings, secret_name=settings["tls"]["secret"]),
+        "tls": _tls(settings, settings["tls"]["secret"], {}),
     }
 
 
@@ -60,7 +62,13 @@ def _squid(_: Site, settings: Mapping[str, Any]) -> Values:
         _common(settings, "squid")
         | {"squid": {"replicas": squid["count"]}, "cache": {"memory": squid["memory"], "disk": disk | _class(settings)}}
         | ({"destinations": squid["destinations"]} if "destinations" in squid else {})
+        | _squid_metrics(settings)
     )
+
+
+def _squid_metrics(settings: Mapping[str, Any]) -> Values:
+    common = _common(settings, "squid")["metrics"]
+    return {"metrics": common | _image_of(settings, "squid-exporter")}
 
 
 def _cvmfs(_: Site, settings: Mapping[str, Any]) -> Values:
@@ -143,7 +151,7 @@ def _xcache(site: Site, settings: Mapping[str, Any], cache: Mapping[str, Any]) -
         },
         "proxy": _exposed(cache),
         "authorization": authorization(site, settings, exports=cache["exports"], writable=False),
-        **_server(settings),
+        **_server(settings, cache["name"], token=cache["credential"] == "token"),
     }
 
 
@@ -154,14 +162,18 @@ def _xrootd(site: Site, settings: Mapping[str, Any]) -> Values:
         "exports": storage["exports"],
         "server": {"volume": {"size": storage["size"]} | _class(settings), "service": _service(storage)},
         "authorization": authorization(site, settings, exports=storage["exports"], writable=True),
-        **_server(settings),
+        **_server(settings, "xrootd"),
     }
 
 
-def _server(settings: Mapping[str, Any]) -> Values:
+def _server(settings: Mapping[str, Any], name: str, *, token: bool = False) -> Values:
     """Return what all XRootD servers have: a host certificate, a credential, and CAs, IGTF's from cvmfs where it is."""
     cvmfs, credentials = settings["cvmfs"], _credentials(settings, proxy=PROXY)
-    host = {"hostCertificate": _tls(settings, secret_name=settings["tls"]["host_secret"])}
+    if token:
+        credentials["bearer"] = {"enabled": True, "profile": f"origin-{name}"}
+    # whom cert-manager makes one for has a Secret of his own; one that somebody brings is for all
+    own = settings["tls"]["cert_manager"]
+    host = {"hostCertificate": _tls(settings, f"{name}-host" if own else settings["tls"]["host_secret"], _SITES_CA)}
     if cvmfs["mount"] == "none" or _ANCHORS.parts[2] not in cvmfs["repositories"]:
         return {**host, "credentials": credentials}
     sources = {"daemonset": {"hostPath": {"path": "/cvmfs"}}, "csi": {"persistentVolumeClaim": {"claimName": "cvmfs"}}}
@@ -186,9 +198,9 @@ def _autoscaling(settings: Mapping[str, Any], part: Mapping[str, Any]) -> Values
     return {"enabled": True, "kind": kind, "prometheus": settings["monitoring"].get("prometheus", "")} | limits
 
 
-def _tls(settings: Mapping[str, Any], *, secret_name: str) -> Values:
+def _tls(settings: Mapping[str, Any], secret_name: str, otherwise: Mapping[str, str]) -> Values:
     tls = settings["tls"]
-    reference = {"name": tls["issuer"], "kind": "ClusterIssuer"} if "issuer" in tls else {}
+    reference = {"name": tls["issuer"], "kind": "ClusterIssuer"} if "issuer" in tls else dict(otherwise)
     return {"secretName": secret_name, "certManager": {"enabled": tls["cert_manager"], "issuerRef": reference}}
 
 

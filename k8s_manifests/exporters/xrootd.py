@@ -32,8 +32,6 @@ _LONGEST = 65535
 _DEEPEST = 3
 # Prometheus keeps floats, which are exact up to here; XRootD's own counters are 64 bits
 _LARGEST = 2**53
-# a cache tells of files (g), and who it is (=)
-_CODES = ("g", "=")
 _SOURCES = ("hit", "miss", "bypass")
 # the summary's own names, by program: xrootd serves files, cmsd knows who has which
 _SERVER, _MANAGER = "xrootd", "cmsd"
@@ -95,11 +93,11 @@ def _numbers(part: ET.Element, path: str, depth: int = 0) -> Iterator[tuple[str,
 def closed(datagram: bytes) -> dict[str, int]:
     """Return bytes by source from what a cache says of the files that it closed. Raises DatagramError.
 
-    It says first, and now and then, who it is: that is a code without files.
+    It says who it is first (code `=`), and now and then again; there are no files in that.
     """
     try:
         head, *events = [json.loads(line) for line in datagram.rstrip(b"\0").splitlines() if line.strip()]
-        if head["code"] not in _CODES or ("gs" in head and head["gs"]["type"] != "C"):
+        if head["code"] != "=" and (head["code"], head["gs"]["type"]) != ("g", "C"):
             raise DatagramError("not of a cache")
         files = [event for event in events if event["event"] == "file_close"]
         return {source: sum(_count(event[f"b_{source}"]) for event in files) for source in _SOURCES}
@@ -221,8 +219,8 @@ def _counters(name: str, text: str, label: str, values: Mapping[str, float], cre
 
 
 def _address(_: click.Context, __: click.Parameter, text: str) -> Address:
-    host, _colon, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the last port
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the last port
         raise click.BadParameter("HOST:PORT")
     everywhere = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104 - asked for
     return host.strip("[]") or everywhere, int(port)

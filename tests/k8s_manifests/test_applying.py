@@ -16,9 +16,12 @@ from k8s_manifests.cluster import Api
 from k8s_manifests.errors import ClusterRefusedError, ClusterUnavailableError, ExitStatus, SiteError, ToolError
 from k8s_manifests.objects import Object, in_order, key_of
 from k8s_manifests.plan import Act
+from tests.k8s_manifests.sites import site as of_site
 from tests.k8s_manifests.workloads import NAMESPACE, config, deployment, job, of, site
 from tests.tools.kubernetes import Kubernetes, failure
 
+(CLUSTER,) = of_site(namespace=NAMESPACE).clusters
+SITE = CLUSTER.settings["name"]
 # an inventory and a namespace are applied besides the objects
 OWN = {"Namespace/site", f"ConfigMap/{inventory.NAME}"}
 
@@ -37,7 +40,7 @@ def api(cluster: Kubernetes) -> Iterator[Api]:
 
 
 def applying(api: Api, objects: Sequence[Object], wait: float = 5) -> Applying:
-    return Applying(api, NAMESPACE, objects, lambda _: None, wait)
+    return Applying(api, CLUSTER, objects, lambda _: None, wait)
 
 
 def acts(api: Api, objects: Sequence[Object]) -> list[tuple[Act, str]]:
@@ -89,7 +92,7 @@ def test_volumes_outlive_the_site_unless_they_are_asked_for(cluster: Kubernetes,
     labels = {"app.kubernetes.io/part-of": "stateless-site"}
     cluster.objects["Secret", NAMESPACE, "made"]["metadata"]["labels"] = labels
     cluster.secret(NAMESPACE, "the-users-own", "key")
-    destroying.destroy(api, NAMESPACE, destroying.doomed(api, NAMESPACE, data=False), lambda _: None)
+    destroying.destroy(api, NAMESPACE, destroying.doomed(api, NAMESPACE, SITE, data=False), lambda _: None)
     kinds = {(kind, name) for kind, _, name in cluster.objects}
     assert kinds == {
         ("Namespace", NAMESPACE),
@@ -98,7 +101,7 @@ def test_volumes_outlive_the_site_unless_they_are_asked_for(cluster: Kubernetes,
         ("Secret", "the-users-own"),
     }
     applying(api, [claim, *site()]).run()
-    destroying.destroy(api, NAMESPACE, destroying.doomed(api, NAMESPACE, data=True), lambda _: None)
+    destroying.destroy(api, NAMESPACE, destroying.doomed(api, NAMESPACE, SITE, data=True), lambda _: None)
     kinds = {(kind, name) for kind, _, name in cluster.objects}
     assert kinds == {("Namespace", NAMESPACE), ("Secret", "the-users-own")}
 
@@ -129,7 +132,7 @@ def test_broken_off_anywhere_the_next_one_goes_on(broken_at: int, cluster: Kuber
     assert [key.name for key in first.done if key.kind != "Namespace"] == [
         item["metadata"]["name"] for item in site()[:broken_at]
     ]
-    assert victim["metadata"]["name"] in [key.name for key in inventory.read(api, NAMESPACE)]
+    assert victim["metadata"]["name"] in [key.name for key in inventory.read(api, NAMESPACE, SITE)]
     cluster.fault = lambda _method, _kind, _name: None
     second = applying(api, site())
     second.run()
@@ -139,11 +142,11 @@ def test_broken_off_anywhere_the_next_one_goes_on(broken_at: int, cluster: Kuber
 
 def test_a_missing_secret_is_told_before_anything_is_applied(cluster: Kubernetes, api: Api) -> None:
     cluster.secret(NAMESPACE, "there", "other")
-    objects = [*site(), deployment("x", secret="iam-client"), deployment("y", secret="there")]
+    objects = [*site(), deployment("x", secret="absent"), deployment("y", secret="there")]
     with pytest.raises(ClusterRefusedError) as caught:
         applying(api, objects).run()
     assert caught.value.code == "secret_missing"
-    assert "no Secret site/iam-client (keys key); Deployment site/x needs it" in str(caught.value)
+    assert "no Secret site/absent (keys key); Deployment site/x needs it" in str(caught.value)
     assert "the Secret site/there has no key key; Deployment site/y needs it" in str(caught.value)
     assert not cluster.applied
 
@@ -199,14 +202,16 @@ def test_a_kind_that_the_cluster_has_not_is_told(api: Api) -> None:
         applying(api, [*site(), of("PodMonitor", "x", "monitoring.coreos.com/v1")]).run()
 
 
-def pod(name: str, waiting: dict[str, Any], restarts: int = 0) -> dict[str, Any]:
+def pod(name: str, waiting: dict[str, Any], image: str = "registry.example/main:1") -> dict[str, Any]:
     state = {
         "name": "main",
-        "image": "registry.example/main:1",
+        "image": image,
         "state": {"waiting": waiting},
-        "restartCount": restarts,
+        "restartCount": 0,
     }
-    return {"metadata": {"labels": {"app": name}}, "status": {"phase": "Pending", "containerStatuses": [state]}}
+    spec = {"containers": [{"name": "main", "image": image}]}
+    status = {"phase": "Pending", "containerStatuses": [state]}
+    return {"metadata": {"labels": {"app": name}}, "spec": spec, "status": status}
 
 
 def test_an_image_that_does_not_exist_is_told_at_once(cluster: Kubernetes, api: Api) -> None:
@@ -215,6 +220,43 @@ def test_an_image_that_does_not_exist_is_told_at_once(cluster: Kubernetes, api: 
     with pytest.raises(ClusterRefusedError, match=r"squid-1: the image registry.example/main:1 cannot be pulled"):
         applying(api, site(), wait=60).run()
     assert "Deployment/wn" not in cluster.applied, "what comes after it waits"
+
+
+def test_what_ailed_a_pod_of_before_is_not_told_of_its_successor(cluster: Kubernetes, api: Api) -> None:
+    cluster.stuck.add("squid")
+    waiting = {"reason": "ImagePullBackOff", "message": "no such"}
+    cluster.put("v1", "Pod", NAMESPACE, "squid-1", **pod("squid", waiting, "registry.example/of-before:0"))
+    with pytest.raises(ClusterUnavailableError, match="not ready after"):
+        applying(api, site(), wait=0.1).run()
+
+
+def test_where_an_autoscaler_takes_over_nobody_is_sent_home(cluster: Kubernetes, api: Api) -> None:
+    applying(api, [deployment("wn", "wn", replicas=40)]).run()
+    scaled = deployment("wn", "wn")
+    del scaled["spec"]["replicas"]
+    applying(api, [scaled]).run()
+    assert cluster.named("Deployment", "wn")["spec"]["replicas"] == 40
+    assert acts(api, [scaled]) == []
+
+
+def test_another_sites_namespace_is_left_alone(api: Api) -> None:
+    applying(api, site()).run()
+    (other,) = of_site(name="T3_XX_Other", namespace=NAMESPACE).clusters
+    with pytest.raises(ClusterRefusedError, match="has the site T3_IT_Opportunistic, and not T3_XX_Other"):
+        Applying(api, other, site(), lambda _: None, 5).run()
+    with pytest.raises(ClusterRefusedError, match="has the site"):
+        destroying.doomed(api, NAMESPACE, "T3_XX_Other", data=True)
+
+
+def test_a_secret_that_is_mounted_whole_must_have_the_keys_that_the_site_file_names(
+    cluster: Kubernetes, api: Api
+) -> None:
+    whole = deployment("daemon", secret="iam-client")
+    del whole["spec"]["template"]["spec"]["volumes"][0]["secret"]["items"]
+    cluster.secret(NAMESPACE, "iam-client", "another")
+    assert applying(api, [whole]).missing() == [
+        "the Secret site/iam-client has no key client_secret; Deployment site/daemon needs it"
+    ]
 
 
 def test_what_is_not_ready_in_time_is_told(cluster: Kubernetes, api: Api) -> None:

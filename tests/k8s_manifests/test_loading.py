@@ -33,7 +33,7 @@ def test_what_is_not_said_is_the_communitys_or_has_a_default() -> None:
 def test_what_is_said_goes_before_the_community() -> None:
     settings = site(cvmfs={"repositories": ["a.example"]}, issuer={"url": "https://iam.example/"}).clusters[0].settings
     assert settings["cvmfs"]["repositories"] == ["a.example"]
-    assert settings["issuer"]["token_issuer"] == "https://cms-auth.cern.ch/"
+    assert settings["issuer"]["token_issuer"] == "https://iam.example/"
 
 
 def test_clusters_say_what_differs_and_have_the_sites_values_otherwise() -> None:
@@ -57,12 +57,18 @@ def test_clusters_say_what_differs_and_have_the_sites_values_otherwise() -> None
         (SITE + "autoscaling: hpa\n", 9, ""),
         (SITE + "clusters: [{name: a, context: x}, {name: a, context: y}]\n", 12, "another cluster has this name"),
         (SITE + "clusters: [{name: a}, {name: b, context: y}]\n", 12, "`context` or `kubeconfig`"),
+        (SITE.replace("origin.example:1094", "origin.example:99999"), 11, "port"),
+        (SITE.replace("count: 2}", "credential: token}"), 11, "audience"),
+        (SITE.replace('1094", count', '1094", name: site, count'), 11, "taken"),
+        (SITE.replace("t3-it", "t3-it\n  fqans: [nonsense]"), 6, "nonsense"),
+        (SITE + "storage: {expose: NodePort}\n", 12, "'size' is missing"),
+        (SITE + "images: {squid: 'x//y:1'}\n", 12, "must match"),
         (SITE + "tls: {issuer: letsencrypt}\n", 12, "cert_manager: true"),
         (SITE + '  - {origin: "root://b.example"}\n', 12, "taken"),
         (SITE.replace("t3-it", "t3-it\n  dn: /CN=a*"), 6, "misread"),
         (SITE.replace("t3-it", "t3-it\n  dn: /XX=a"), 6, "XX"),
         (SITE + "name: T2_XX_Other\n", 12, "twice"),
-        (SITE + "values: {nochart: {}}\n", 12, "unknown key"),
+        (SITE + "values: {squidd: {}}\n", 12, "did you mean 'squid'?"),
         ("name: [\n", 2, "not YAML"),
     ],
 )

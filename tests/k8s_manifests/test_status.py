@@ -13,9 +13,11 @@ from k8s_manifests.cluster import Api
 from k8s_manifests.objects import Object
 from k8s_manifests.readiness import problems, readiness
 from k8s_manifests.status import Finding, State, findings
+from tests.k8s_manifests.sites import site as of_site
 from tests.k8s_manifests.workloads import NAMESPACE, site
 from tests.tools.kubernetes import Kubernetes
 
+(CLUSTER,) = of_site(namespace=NAMESPACE).clusters
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 METRICS = """# TYPE xrootd_up gauge
 xrootd_up 1.0
@@ -32,13 +34,13 @@ xrootd_cache_disk_bytes{state="total"} 100.0
 def cluster(tmp_path: Path) -> Iterator[Kubernetes]:
     with Kubernetes(tmp_path) as serving:
         with Api(serving.kubeconfig, None) as api:
-            Applying(api, NAMESPACE, site(), lambda _: None, 5).run()
+            Applying(api, CLUSTER, site(), lambda _: None, 5).run()
         yield serving
 
 
 def told(cluster: Kubernetes, kind: str) -> list[Finding]:
     with Api(cluster.kubeconfig, None) as api:
-        return [finding for finding in findings(api, NAMESPACE, NOW) if finding.kind == kind]
+        return [finding for finding in findings(api, NAMESPACE, CLUSTER.settings["name"], NOW) if finding.kind == kind]
 
 
 def run_pod(cluster: Kubernetes, name: str, chart: str, component: str, *containers: dict[str, Any]) -> None:
@@ -69,7 +71,8 @@ def test_a_workload_that_is_gone_or_not_ready_is_told_with_its_pods_reason(clust
     cluster.named("Deployment", "squid")["status"]["availableReplicas"] = 0
     condition = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes: insufficient memory"}
     labels = {"labels": {"app": "squid"}}
-    cluster.put("v1", "Pod", NAMESPACE, "squid-1", metadata=labels, spec={}, status={"conditions": [condition]})
+    spec = {"containers": [{"name": "main", "image": "registry.example/main:1"}]}
+    cluster.put("v1", "Pod", NAMESPACE, "squid-1", metadata=labels, spec=spec, status={"conditions": [condition]})
     found = {each.name: each for each in told(cluster, "workload")}
     assert found["deployment/wn"].state is State.NOT_READY
     assert "insufficient memory" in found["deployment/squid"].text

@@ -244,6 +244,10 @@ def exporting(directory: Path, *arguments: str) -> Iterator[tuple[Server, int, W
         yield server, int(found[1]), Web(f"http://127.0.0.1:{found[2]}")
 
 
+def _asked(web: Web) -> dict[str, float]:
+    return samples(web.get("/metrics").body.decode())
+
+
 def test_a_running_server_is_told(tmp_path: Path, place: Home) -> None:
     need("xrdfs")
     place.write("data/file", "what is read")
@@ -253,12 +257,8 @@ def test_a_running_server_is_told(tmp_path: Path, place: Home) -> None:
         with service(place, settings) as (_, port):
             assert run(["xrdfs", f"root://localhost:{port}", "cat", "/data/file"])
 
-            def probe() -> bool | None:
-                metrics = samples(web.get("/metrics").body.decode())
-                return (metrics["xrootd_up"] and metrics["xrootd_opens_total"] == 1) or None
-
-            wait_for(probe, lambda: web.get("/metrics").body.decode())
-        metrics = samples(web.get("/metrics").body.decode())
+            wait_for(lambda: _asked(web).get("xrootd_opens_total") == 1 or None, exporter.output)
+        metrics = _asked(web)
         assert metrics["xrootd_network_bytes_total out"] > len("what is read")
         assert metrics["xrootd_logins_total anonymous"] == 1
         assert metrics["xrootd_datagrams_total refused"] == 0
@@ -271,8 +271,8 @@ def test_it_goes_on_after_garbage(tmp_path: Path) -> None:
     with exporting(tmp_path) as (exporter, reports, web), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for datagram in (b"", b"garbage", b"{" * 60_000, SERVER):
             sender.sendto(datagram, ("127.0.0.1", reports))
-        wait_for(lambda: samples(web.get("/metrics").body.decode())["xrootd_up"] or None, exporter.output)
-        assert samples(web.get("/metrics").body.decode())["xrootd_datagrams_total refused"] == 3
+        wait_for(lambda: _asked(web)["xrootd_up"] or None, exporter.output)
+        assert _asked(web)["xrootd_datagrams_total refused"] == 3
         assert exporter.output().count("WARNING") == 1
 
 

@@ -58,7 +58,7 @@ class Kubernetes:
         self.stuck: set[str] = set()
         self.commands: Callable[[str, str, list[str]], str] = lambda _pod, _container, _command: ""
         self.kubeconfig = directory / "kubeconfig"
-        self._owned: dict[tuple[str, str, str], Object] = {}
+        self._owned: dict[tuple[str, str, str], dict[str, Object]] = {}
         self._counter = itertools.count(1)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="kubernetes", daemon=True)
@@ -178,7 +178,10 @@ class Kubernetes:
         live = self.objects.get(key)
         if kind == "Job" and live is not None and live["spec"]["template"] != body["spec"]["template"]:
             return failure(422, "Invalid", f'Job.batch "{name}" is invalid: spec.template: field is immutable')
-        merged = _applied(live or {}, self._owned.get(key, {}), body)
+        manager = request.query["fieldManager"]
+        owners = self._owned.get(key, {})
+        others = [said for name, said in owners.items() if name != manager]
+        merged = _applied(live or {}, owners.get(manager, {}), others, body)
         merged["metadata"].setdefault("uid", f"uid-{next(self._counter)}")
         if live is None or _without_state(merged) != _without_state(live):
             merged["metadata"]["resourceVersion"] = str(next(self._counter))
@@ -186,7 +189,8 @@ class Kubernetes:
         if kind in _PODS and name not in self.stuck:
             merged["status"] = _ready(merged)
         if "All" not in request.query.getall("dryRun", []):
-            self.objects[key], self._owned[key] = merged, body
+            self.objects[key] = merged
+            self._owned[key] = {**owners, manager: body}
             self.applied.append(f"{kind}/{name}")
         return await _json(merged)
 
@@ -255,13 +259,21 @@ def _resources(group: str) -> Object:
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group, "resources": resources}
 
 
-def _applied(live: Any, owned: Any, body: Any) -> Any:  # noqa: ANN401 - JSON
-    """Merge as server-side apply does: what we owned and say no more goes, what others set stays."""
+def _applied(live: Any, owned: Any, others: list[Any], body: Any) -> Any:  # noqa: ANN401 - JSON
+    """Merge as server-side apply does: what we alone owned and say no more goes, what others set stays."""
     if not (isinstance(live, dict) and isinstance(body, dict)):
         return copy.deepcopy(body)
-    owned = owned if isinstance(owned, dict) else {}
-    kept = {name: copy.deepcopy(value) for name, value in live.items() if name in body or name not in owned}
-    return kept | {name: _applied(live.get(name), owned.get(name), value) for name, value in body.items()}
+    owned, others = owned if isinstance(owned, dict) else {}, [each for each in others if isinstance(each, dict)]
+    theirs = {name for each in others for name in each}
+    kept = {
+        name: copy.deepcopy(value)
+        for name, value in live.items()
+        if name in body or name not in owned or name in theirs
+    }
+    return kept | {
+        name: _applied(live.get(name), owned.get(name), [each.get(name) for each in others], value)
+        for name, value in body.items()
+    }
 
 
 def _without_state(item: Object) -> Object:

@@ -30,7 +30,10 @@ _SIGNS = {State.OK: "ok", State.DEGRADED: "worn", State.NOT_READY: "BAD", State.
 def plan(file: Path, names: tuple[str, ...], charts: Path | None, helm: str) -> None:
     """Show what applying would change."""
     for there in _deployments(file, names, charts, helm):
-        steps = _applying(there, 0.0).plan()
+        applying = _applying(there, 0.0)
+        steps = applying.plan()
+        for line in applying.missing():
+            options.show(f"? {line}; apply will not begin without it")
         for step in steps:
             _show_step(step)
         _show_sum(steps)
@@ -69,7 +72,7 @@ def status(file: Path, names: tuple[str, ...], *, as_json: bool) -> int:
         with Api(cluster.kubeconfig, cluster.context) as api:
             if not as_json:
                 click.echo(f"cluster {cluster.name} ({api.server}), namespace {cluster.namespace}")
-            for finding in findings(api, cluster.namespace, datetime.now(UTC)):
+            for finding in findings(api, cluster.namespace, site.name, datetime.now(UTC)):
                 worst = max(worst, finding.state)
                 told.append(_described(cluster, finding))
                 if not as_json:
@@ -84,7 +87,7 @@ def destroy(file: Path, names: tuple[str, ...], *, yes: bool, with_data: bool) -
     site = load(file)
     for cluster in _chosen(site, names):
         with Api(cluster.kubeconfig, cluster.context) as api:
-            doomed = destroying.doomed(api, cluster.namespace, data=with_data)
+            doomed = destroying.doomed(api, cluster.namespace, site.name, data=with_data)
             click.echo(f"cluster {cluster.name} ({api.server}), namespace {cluster.namespace}: {len(doomed)} objects")
             for key in doomed:
                 options.show(f"- {key}")
@@ -116,7 +119,7 @@ def _chosen(site: Site, names: tuple[str, ...]) -> list[Cluster]:
 
 
 def _applying(there: Deployment, wait: float) -> Applying:
-    return Applying(there.api, there.cluster.namespace, there.objects, options.show, wait)
+    return Applying(there.api, there.cluster, there.objects, options.show, wait)
 
 
 def _show_step(step: Step) -> None:

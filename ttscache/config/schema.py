@@ -122,8 +122,13 @@ def _wrong_type(error: ValidationError, path: Path) -> Iterator[tuple[Path, str]
         return
     wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
     names = " or ".join(_TYPE_NAMES.get(str(name), str(name)) for name in wanted)
+    yield path, f"must be {names}{_described(error)}"
+
+
+def _described(error: ValidationError) -> str:
+    """Return what the schema says that should stand there, in brackets."""
     description = _mapping(error.schema).get("description")
-    yield path, f"must be {names}" + (f" ({description.rstrip('.')})" if description else "")
+    return f" ({description.rstrip('.')})" if description else ""
 
 
 def _not_in_list(error: ValidationError, path: Path) -> Iterator[tuple[Path, str]]:
@@ -132,7 +137,7 @@ def _not_in_list(error: ValidationError, path: Path) -> Iterator[tuple[Path, str
 
 def _wrong_pattern(error: ValidationError, path: Path) -> Iterator[tuple[Path, str]]:
     is_duration = error.validator_value == _duration_pattern()
-    yield path, _DURATION_HINT if is_duration else f"must match {error.validator_value}"
+    yield path, _DURATION_HINT if is_duration else f"must match {error.validator_value}{_described(error)}"
 
 
 def _duration_pattern() -> str:

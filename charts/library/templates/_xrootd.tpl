@@ -12,11 +12,11 @@ Paths are the charts' own, since images have different ones:
   /data                           files
 */}}
 
-{{/* A quantity of Kubernetes in whole MiB: "1.5Gi" is 1536. */}}
-{{- define "xrootd.mebibytes" -}}
+{{/* A quantity of Kubernetes in bytes: "1.5Gi" is 1610612736. */}}
+{{- define "xrootd.bytes" -}}
 {{- $number := regexFind "^[0-9.]+" . | float64 -}}
 {{- $factors := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
-{{- divf (mulf $number (get $factors (regexFind "[A-Za-z]*$" .))) 1048576 | int -}}
+{{- mulf $number (get $factors (regexFind "[A-Za-z]*$" .)) | int64 -}}
 {{- end -}}
 
 {{/* Where trusted CAs are: what the sidecar keeps, or else a directory of the image. */}}
@@ -51,6 +51,9 @@ xrd.network dnr rpipa dyndns
 {{- $voms := .Values.gsi.voms -}}
 {{- if and .Values.authorization.enabled (not (or .Values.gsi.enabled .Values.scitokens.enabled)) -}}
 {{- fail "gsi.enabled and scitokens.enabled are both false: nobody can be told from anybody, so nobody could be authorized. Enable one of them, or say authorization.enabled: false to let everybody read everything." -}}
+{{- end -}}
+{{- if and .Values.scitokens.enabled (not .Values.authorization.enabled) -}}
+{{- fail "scitokens.enabled with authorization.enabled: false: it is the authorization that looks at tokens, so whoever brings any text for one would come in." -}}
 {{- end -}}
 {{- $unchecked := or (default dict .Values.http).enabled (and .Values.scitokens.enabled (not .Values.scitokens.verifyAtLogin)) -}}
 {{- if and $unchecked (regexMatch "(?m)^\\s*u\\s+\\*\\s" .Values.authorization.authdb) -}}
@@ -352,7 +355,7 @@ volumeClaimTemplates:
   - metadata:
       name: data
       labels:
-        {{- include "library.selectorLabels" . | nindent 8 }}
+        {{- include "library.podLabels" . | nindent 8 }}
     spec:
       accessModes: [ReadWriteOnce]
       {{- with .volume.storageClassName }}
@@ -505,8 +508,9 @@ spec:
       {{- end }}
 {{- end -}}
 
-{{/* The time that readers are given to end when a pod goes: nobody is sent there any more, and reads under way go on. */}}
+{{/* The seconds that reads under way are given when a pod goes: (dict "root" $ "seconds" 60). */}}
 {{- define "xrootd.drain" -}}
+{{- if .seconds }}
 lifecycle:
   preStop:
     {{- if semverCompare ">=1.30-0" .root.Capabilities.KubeVersion.Version }}
@@ -514,4 +518,5 @@ lifecycle:
     {{- else }}
     exec: {command: [sleep, {{ .seconds | quote }}]}
     {{- end }}
+{{- end }}
 {{- end -}}

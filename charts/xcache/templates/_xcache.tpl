@@ -22,8 +22,8 @@ all.export {{ . }} {{ $options }}
 {{/* Of a volume that is a directory of its node's disk, what is said of the whole disk says nothing: files are counted. */}}
 {{- define "xcache.fileLimits" -}}
 {{- $cache := .Values.cache -}}
-{{- $size := include "xrootd.mebibytes" $cache.volume.size -}}
-files {{ mulf $size 0.9 $cache.lowWatermark | int }}m {{ mulf $size $cache.lowWatermark | int }}m {{ mulf $size $cache.highWatermark | int }}m
+{{- $size := include "xrootd.bytes" $cache.volume.size -}}
+files {{ mulf $size 0.9 $cache.lowWatermark | int64 }} {{ mulf $size $cache.lowWatermark | int64 }} {{ mulf $size $cache.highWatermark | int64 }}
 {{- end -}}
 
 {{- define "xcache.cache.config" -}}
@@ -49,11 +49,12 @@ xrd.port 1094
 {{- include "xcache.exports" (dict "root" . "options" "r/o") }}
 ofs.osslib libXrdPss.so
 pss.cachelib libXrdPfc.so
-pss.origin {{ if eq $origin.protocol "https" }}https://{{ end }}{{ required "origin.host is missing: where do files come from?" $origin.host }}:{{ $origin.port }}
+pss.origin {{ if eq $origin.protocol "https" }}https://{{ end }}{{ $origin.host }}:{{ $origin.port }}
 pss.config streams {{ $cache.streams }}
 pfc.ram {{ include "xcache.size" $cache.ram }}
 pfc.blocksize {{ $cache.blockSize }}
 pfc.prefetch {{ $cache.prefetch }}
+# looked at each minute: what comes in between has to find room above the high watermark
 pfc.diskusage {{ $cache.lowWatermark }} {{ $cache.highWatermark }}{{ if not $cache.volume.persistent }} {{ include "xcache.fileLimits" . }}{{ end }} purgeinterval 60
 pfc.trace {{ $cache.logLevel }}
 {{- include "xrootd.config.report" (dict "root" . "cache" true) }}
@@ -73,8 +74,11 @@ all.role manager
 
 if exec cmsd
 xrd.port 3121
-{{- range .Values.redirector.allowedHosts }}
-cms.allow host {{ . }}
+{{- if .Values.redirector.checkNames }}
+{{- $name := include "library.fullname" . }}
+{{- $domain := printf "%s.svc.%s" .Release.Namespace .Values.clusterDomain }}
+cms.allow host *.{{ $name }}-cache.{{ $domain }}
+cms.allow host *.{{ $name }}-redirector-peers.{{ $domain }}
 {{- end }}
 # seconds: caches come within moments of a start, and say at once whether they have a file; none waits longer for nothing
 cms.delay startup 10 servers 1 lookup 1 drop 10
@@ -117,11 +121,11 @@ blocks, 512Mi for itself and its connections. A limit below that would end it un
 */}}
 {{- define "xcache.cache.resources" -}}
 {{- $cache := .Values.cache -}}
-{{- $needed := addf (mulf (include "xrootd.mebibytes" $cache.ram) 1.25) 512 | ceil | int -}}
+{{- $needed := addf (mulf (include "xrootd.bytes" $cache.ram) (divf 1.25 1048576)) 512 | ceil | int -}}
 {{- $resources := deepCopy $cache.resources -}}
 {{- $limits := default dict $resources.limits -}}
 {{- with $limits.memory -}}
-{{- if lt (include "xrootd.mebibytes" (toString .) | int) $needed -}}
+{{- if lt (include "xrootd.bytes" (toString .) | int64) (mul $needed 1048576) -}}
 {{- fail (printf "cache.resources.limits.memory is %v, and a cache needs %dMi: cache.ram (%s), a quarter of that, 512Mi. Raise the limit, or leave it out; or lower cache.ram." . $needed $cache.ram) -}}
 {{- end -}}
 {{- end -}}

@@ -27,9 +27,3 @@ http.gridmap{{ if not .Values.gsi.voms }} required{{ end }} /etc/xrootd-authoriz
 http.secxtractor libXrdHttpVOMS.so
 {{- end }}
 {{- end -}}
-
-{{/* What it shows when it fetches itself. */}}
-{{- define "xrootd.server.credential" -}}
-{{- $c := .Values.credentials -}}
-{{- if and $c.enabled $c.proxy.enabled }}proxy{{ else if and $c.enabled $c.bearer.enabled }}token{{ else }}none{{ end -}}
-{{- end -}}
