@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # tests share the machine's cores; hypothesis and the real servers are what takes the time
 JOBS ?= auto
+# what the image is called, and a command that brings it to a cluster's nodes (or `podman push`)
+IMAGE ?= localhost/ttscache:dev
+LOAD ?= true
 
 .PHONY: help demo test consumers charts image test-cluster check soak bench format clean
 .DEFAULT_GOAL := help
@@ -42,6 +45,13 @@ charts: $(VENV)/.tools ## the charts' READMEs and schemas, plain manifests, pack
 	@$(BIN)/python deploy/charts/generate.py
 	@$(BIN)/python deploy/charts/plain.py --helm $(VENV)/tools/helm3/helm
 	@$(BIN)/python deploy/charts/package.py dist/charts --helm $(VENV)/tools/helm3/helm
+
+image: ## the container image, by podman or docker (IMAGE=registry.example/ttscache:1)
+	@deploy/image/build.sh $(IMAGE)
+
+test-cluster: $(VENV)/.tools image ## a site of real pods on the cluster of KUBECONFIG: docs/cluster-tests.md
+	@$(LOAD) $(IMAGE)
+	@TTSCACHE_CLUSTER=1 TTSCACHE_IMAGE=$(IMAGE) $(BIN)/pytest tests/cluster $(ARGS)
 
 check: $(VENV)/.dev ## lint, format, types, import arrows
 	@$(BIN)/ruff check .
