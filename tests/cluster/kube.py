@@ -117,8 +117,9 @@ class Kube:
         return {pod["metadata"]["uid"] for pod in self.api.list("v1", "Pod", namespace)}
 
     def lives(self, namespace: str) -> dict[str, tuple[int, ...]]:
-        """Return the pods by name and uid, with how often their containers have begun anew."""
-        return {f"{name} {pod['metadata']['uid']}": tuple(_restarts(pod)) for name, pod in self.pods(namespace).items()}
+        """Return the pods that run, by name and uid, with how often their containers have begun anew."""
+        running = {name: pod for name, pod in self.pods(namespace).items() if pod["status"]["phase"] == "Running"}
+        return {f"{name} {pod['metadata']['uid']}": tuple(_restarts(pod)) for name, pod in running.items()}
 
 
 def _restarts(pod: Object) -> Iterator[int]:
